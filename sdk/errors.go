@@ -1,0 +1,102 @@
+package sdk
+
+import (
+	"errors"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sluice-gateway/sluice/sdk/proto"
+)
+
+// Code classifies an error that crosses the border between core and plugin.
+type Code string
+
+// The codes. They are part of the contract: a plugin or the core may decide on them.
+const (
+	CodeConfig        Code = "config"         // the configuration body is not acceptable
+	CodeNotConfigured Code = "not-configured" // Run before Configure
+	CodeRefused       Code = "refused"        // the core does not allow what was asked for
+	CodeDropped       Code = "dropped"        // the batch was not kept; the loss is counted
+	CodeTooLarge      Code = "too-large"      // a record or batch exceeds its limit
+	CodeUnavailable   Code = "unavailable"    // try again later
+	CodeGone          Code = "gone"           // the other side has ended
+	CodeInternal      Code = "internal"       // a fault of the plugin or the core
+)
+
+// Error is an error that keeps its meaning across the border.
+type Error struct {
+	Code      Code
+	Detail    string
+	Retryable bool
+	Path      []string // attribute inside `config {}`, when the error is about one
+}
+
+// Error renders code, path and detail.
+func (e *Error) Error() string {
+	if len(e.Path) > 0 {
+		return string(e.Code) + ": " + strings.Join(e.Path, ".") + ": " + e.Detail
+	}
+	return string(e.Code) + ": " + e.Detail
+}
+
+// CodeOf returns the code of the first Error in err's chain, CodeInternal for any other error and "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeInternal
+}
+
+// toStatus packs err so that fromStatus on the other side returns an equal *Error.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Code: CodeInternal, Detail: err.Error()}
+	}
+	st, derr := status.New(codes.Unknown, e.Error()).WithDetails(errorMessage(e))
+	if derr != nil {
+		return status.Error(codes.Unknown, e.Error())
+	}
+	return st.Err()
+}
+
+// fromStatus unpacks what toStatus packed; errors of the transport itself become CodeGone or CodeUnavailable.
+func fromStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	for _, d := range st.Details() {
+		if m, ok := d.(*proto.Error); ok {
+			return errorFrom(m)
+		}
+	}
+	switch st.Code() {
+	case codes.Canceled, codes.Unavailable:
+		return &Error{Code: CodeGone, Detail: st.Message(), Retryable: true}
+	case codes.DeadlineExceeded:
+		return &Error{Code: CodeUnavailable, Detail: st.Message(), Retryable: true}
+	default:
+		return &Error{Code: CodeInternal, Detail: st.Message()}
+	}
+}
+
+func errorMessage(e *Error) *proto.Error {
+	return &proto.Error{Code: string(e.Code), Detail: e.Detail, Retryable: e.Retryable, Path: e.Path}
+}
+
+func errorFrom(m *proto.Error) *Error {
+	return &Error{Code: Code(m.GetCode()), Detail: m.GetDetail(), Retryable: m.GetRetryable(), Path: m.GetPath()}
+}
