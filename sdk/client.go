@@ -1,0 +1,87 @@
+package sdk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/sdk/proto"
+)
+
+// DefaultCredit is how many bytes of batches may be unacknowledged on a receiver's stream (ours, measured: 8 MiB keeps
+// a 2-core machine busy across a slow fdatasync).
+const DefaultCredit = 8 << 20
+
+// NewClient returns the core's view of a plugin behind a gRPC connection: a Receiver or a Sink, by kind. The Network
+// argument of its Run is not used: the plugin's network is the control socket that it inherited.
+func NewClient(conn grpc.ClientConnInterface, kind string) (Plugin, error) {
+	c := pluginClient{rpc: proto.NewPluginClient(conn)}
+	switch kind {
+	case KindReceiver:
+		return &receiverClient{pluginClient: c, rpc: proto.NewReceiverClient(conn)}, nil
+	case KindSink:
+		return &sinkClient{pluginClient: c, rpc: proto.NewSinkClient(conn)}, nil
+	default:
+		return nil, fmt.Errorf("sdk: unknown kind of plugin %q", kind)
+	}
+}
+
+type pluginClient struct{ rpc proto.PluginClient }
+
+func (c pluginClient) Describe(ctx context.Context) (Info, error) {
+	r, err := c.rpc.Describe(ctx, &proto.DescribeRequest{})
+	if err != nil {
+		return Info{}, fromStatus(err)
+	}
+	info := Info{Kind: r.GetKind(), Name: r.GetName(), Version: r.GetVersion(), API: int(r.GetApi())}
+	if info.API != APIVersion {
+		return info, &Error{Code: CodeRefused, Detail: fmt.Sprintf(
+			"plugin %s %s %s speaks contract version %d, this gateway %d: install a plugin that was built for this gateway",
+			info.Kind, info.Name, info.Version, info.API, APIVersion)}
+	}
+	if err := json.Unmarshal(r.GetSchema(), &info.Schema); err != nil {
+		return info, fmt.Errorf("plugin %s %s: schema: %w", info.Kind, info.Name, err)
+	}
+	return info, nil
+}
+
+func (c pluginClient) Validate(ctx context.Context, config json.RawMessage) (Traits, []Problem, error) {
+	r, err := c.rpc.Validate(ctx, &proto.ValidateRequest{Config: config})
+	if err != nil {
+		return Traits{}, nil, fromStatus(err)
+	}
+	var t Traits
+	if err := json.Unmarshal(r.GetTraits(), &t); err != nil {
+		return t, nil, fmt.Errorf("plugin: traits: %w", err)
+	}
+	var problems []Problem
+	for _, p := range r.GetProblems() {
+		problems = append(problems, Problem{Path: p.GetPath(), Text: p.GetText(), Advice: p.GetAdvice()})
+	}
+	return t, problems, nil
+}
+
+func (c pluginClient) Configure(ctx context.Context, s Setup) error {
+	r := &proto.ConfigureRequest{
+		Name: s.Name, StreamId: s.Stream[:], Config: s.Config, StateDir: s.StateDir, RootDir: s.RootDir,
+		Compression: s.Compression,
+	}
+	for name, cert := range s.Certificates {
+		r.Certificates = append(r.Certificates, &proto.Certificate{Name: name, ChainPem: cert.ChainPEM, KeyPem: cert.KeyPEM})
+	}
+	_, err := c.rpc.Configure(ctx, r)
+	return fromStatus(err)
+}
+
+// Drain needs a deadline in ctx; without one it gives the plugin ten seconds.
+func (c pluginClient) Drain(ctx context.Context) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(10 * time.Second)
+	}
+	_, err := c.rpc.Drain(ctx, &proto.DrainRequest{DeadlineUnixNano: deadline.UnixNano()})
+	return fromStatus(err)
+}

@@ -1,0 +1,124 @@
+package sdk
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/sdk/proto"
+)
+
+// receiverServer runs a Receiver in the plugin process. The stream of class 0 carries Run; a further stream is a lane
+// for its class.
+type receiverServer struct {
+	proto.UnimplementedReceiverServer
+	receiver Receiver
+	state    *lifecycle
+	network  Network
+}
+
+type receiverStream = grpc.BidiStreamingServer[proto.FromCore, proto.Batch]
+
+func (s *receiverServer) Run(stream receiverStream) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return toStatus(err)
+	}
+	open := first.GetOpen()
+	if open == nil {
+		return toStatus(&Error{Code: CodeRefused, Detail: "the first message of a stream must be open"})
+	}
+	l := newLane(open.GetCreditBytes(), stream.Send)
+	go l.readAcks(stream) // ends with the stream, which ends when this handler returns
+	if class := Class(open.GetClass()); class != ClassBulk {
+		return s.lend(stream.Context(), class, l)
+	}
+	return toStatus(s.run(stream.Context(), l))
+}
+
+func (s *receiverServer) run(ctx context.Context, bulk *lane) error {
+	ls := &lanes{over: make(chan struct{}), bulk: bulk, others: map[Class]*lane{}}
+	if err := s.state.start(ls); err != nil {
+		return err
+	}
+	defer s.state.stop()
+	defer ls.finish()
+	return s.receiver.Run(ctx, s.network, ls)
+}
+
+// lend adds a lane to the Run in progress until that or the stream ends.
+func (s *receiverServer) lend(ctx context.Context, class Class, l *lane) error {
+	ls := s.state.running()
+	if ls == nil {
+		return toStatus(&Error{Code: CodeNotConfigured, Detail: "the stream of class 0 must be opened first", Retryable: true})
+	}
+	ls.add(class, l)
+	defer ls.remove(class)
+	select {
+	case <-ls.over:
+		return nil
+	case <-ctx.Done():
+		return toStatus(ctx.Err())
+	}
+}
+
+func (l *lane) readAcks(stream receiverStream) {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			l.end(&Error{Code: CodeGone, Detail: "the core has closed the stream", Retryable: true})
+			return
+		}
+		ack := m.GetAck()
+		if ack == nil {
+			continue // a newer core's message
+		}
+		var outcome error
+		if ack.GetError() != nil {
+			outcome = errorFrom(ack.GetError())
+		}
+		l.acknowledge(ack.GetThrough(), outcome)
+	}
+}
+
+// lanes is the Intake that a running Receiver sees.
+type lanes struct {
+	over chan struct{} // closed when Run has returned
+	bulk *lane
+
+	mu     sync.Mutex // guards others
+	others map[Class]*lane
+}
+
+// Deliver sends on the lane of the class, or on bulk's while the core has not opened that.
+func (ls *lanes) Deliver(ctx context.Context, class Class, batch []byte, decided func(error)) error {
+	ls.mu.Lock()
+	l, ok := ls.others[class]
+	ls.mu.Unlock()
+	if !ok {
+		l = ls.bulk
+	}
+	return l.deliver(ctx, batch, decided)
+}
+
+func (ls *lanes) add(class Class, l *lane) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.others[class] = l
+}
+
+func (ls *lanes) remove(class Class) {
+	ls.mu.Lock()
+	l := ls.others[class]
+	delete(ls.others, class)
+	ls.mu.Unlock()
+	if l != nil {
+		l.end(&Error{Code: CodeGone, Detail: "the stream has ended", Retryable: true})
+	}
+}
+
+func (ls *lanes) finish() {
+	close(ls.over)
+	ls.bulk.end(&Error{Code: CodeGone, Detail: "the receiver has stopped", Retryable: true})
+}
