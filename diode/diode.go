@@ -1,0 +1,89 @@
+package diode
+
+import (
+	"fmt"
+	"time"
+)
+
+// Class is a priority class. Each class has its own series of sequence
+// numbers, running sums and blocks, so that a paced backlog of one class is
+// never a hole of another.
+type Class uint8
+
+// The classes in use. A link carries at most MaxClasses.
+const (
+	Bulk     Class = 0
+	Critical Class = 1
+)
+
+const (
+	// MaxClasses bounds the classes of one link: heartbeats and
+	// announcements have room for as many entries in one datagram.
+	MaxClasses = 8
+	// MaxBatchBytes is the largest batch that the link carries. Batches are
+	// meant to be 64–256 KiB and at most 1 MiB; the rest is room for headers
+	// of whoever fills the batch. It bounds what a receiver reserves for one.
+	MaxBatchBytes = 2 << 20
+)
+
+// BatchID is the identity of a batch on a link. Sequence numbers are 1, 2, 3 …
+// within one epoch and class; 0 means "none".
+type BatchID struct {
+	Epoch [16]byte
+	Class Class
+	Seq   uint64
+}
+
+func (id BatchID) String() string {
+	return fmt.Sprintf("%x/%d/%d", id.Epoch[:4], id.Class, id.Seq)
+}
+
+// Batch is one opaque batch.
+type Batch struct {
+	BatchID
+	// Weight is added up by the link and never interpreted; the gateway passes
+	// its number of records.
+	Weight uint32
+	// SumBefore is the running sum of the weights of all batches before this
+	// one in its epoch and class. What follows a hole therefore says exactly
+	// how much weight the hole held.
+	SumBefore uint64
+	Data      []byte
+	// Late is set by the receiver alone: the batch fills a range that was
+	// declared a gap, or contradicts one already delivered, and stands
+	// outside stream order.
+	Late bool
+}
+
+// Reasons of a gap.
+const (
+	ReasonLink         = "link"                 // lost on the wire beyond repair
+	ReasonFirstContact = "before-first-contact" // sent before this receiver first heard of the series
+	ReasonEpochEnd     = "epoch-end"            // the tail of an epoch that was replaced by another
+	ReasonOverload     = "overload"             // the receiver's memory was full
+	ReasonFarIO        = "far-io-error"         // the far side could not store it
+)
+
+// Gap is a range of batches that the far side knows it has missed.
+type Gap struct {
+	Epoch       [16]byte
+	Class       Class
+	First, Last uint64 // Last 0: the end is unknown (the tail of a replaced epoch)
+	// Weight is what the range held, exact by the running sums when
+	// WeightKnown.
+	Weight             uint64
+	WeightKnown        bool
+	Reason             string
+	DeclaredAt         time.Time
+	BeforeFirstContact bool
+}
+
+// Position is how far one series is durable on the far side: every batch up to
+// and including Seq is stored or recorded as a gap, and SumAfter is the running
+// sum of weights after it.
+type Position struct {
+	Epoch    [16]byte
+	Class    Class
+	Seq      uint64
+	SumAfter uint64
+}
