@@ -67,7 +67,7 @@ func (c pluginClient) Validate(ctx context.Context, config json.RawMessage) (Tra
 func (c pluginClient) Configure(ctx context.Context, s Setup) error {
 	r := &proto.ConfigureRequest{
 		Name: s.Name, StreamId: s.Stream[:], Config: s.Config, StateDir: s.StateDir, RootDir: s.RootDir,
-		Compression: s.Compression,
+		Compression: s.Compression, Connect: s.Connect,
 	}
 	for name, cert := range s.Certificates {
 		r.Certificates = append(r.Certificates, &proto.Certificate{Name: name, ChainPem: cert.ChainPEM, KeyPem: cert.KeyPEM})

@@ -128,6 +128,7 @@ type Setup struct {
 	RootDir      string // relative paths are resolved against it
 	Compression  string // receivers: "none" or "zstd"
 	Certificates map[string]Certificate
+	Connect      []string     // targets of the block, "address:port"; Dial and DialPacket reach no others
 	Log          *slog.Logger // set by the SDK; never nil in a plugin
 }
 

@@ -84,7 +84,7 @@ func (s *pluginServer) Drain(ctx context.Context, r *proto.DrainRequest) (*proto
 func setupFrom(r *proto.ConfigureRequest, log *slog.Logger) (Setup, error) {
 	s := Setup{
 		Name: r.GetName(), Config: r.GetConfig(), StateDir: r.GetStateDir(), RootDir: r.GetRootDir(),
-		Compression: r.GetCompression(), Certificates: map[string]Certificate{}, Log: log.With("component", r.GetName()),
+		Compression: r.GetCompression(), Certificates: map[string]Certificate{}, Connect: r.GetConnect(), Log: log.With("component", r.GetName()),
 	}
 	if len(r.GetStreamId()) != len(s.Stream) {
 		return s, &Error{Code: CodeConfig, Detail: fmt.Sprintf("stream id of %d bytes, it has %d", len(r.GetStreamId()), len(s.Stream))}

@@ -369,6 +369,7 @@ type ConfigureRequest struct {
 	RootDir       string                 `protobuf:"bytes,5,opt,name=root_dir,json=rootDir,proto3" json:"root_dir,omitempty"`    // what relative paths are resolved against
 	Compression   string                 `protobuf:"bytes,6,opt,name=compression,proto3" json:"compression,omitempty"`           // "none" or "zstd"
 	Certificates  []*Certificate         `protobuf:"bytes,7,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	Connect       []string               `protobuf:"bytes,8,rep,name=connect,proto3" json:"connect,omitempty"` // targets that the core will dial for this plugin
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,6 +449,13 @@ func (x *ConfigureRequest) GetCompression() string {
 func (x *ConfigureRequest) GetCertificates() []*Certificate {
 	if x != nil {
 		return x.Certificates
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetConnect() []string {
+	if x != nil {
+		return x.Connect
 	}
 	return nil
 }
@@ -1637,7 +1645,7 @@ const file_sdk_proto_plugin_proto_rawDesc = "" +
 	"\aProblem\x12\x12\n" +
 	"\x04path\x18\x01 \x03(\tR\x04path\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
-	"\x06advice\x18\x03 \x01(\tR\x06advice\"\xf8\x01\n" +
+	"\x06advice\x18\x03 \x01(\tR\x06advice\"\x92\x02\n" +
 	"\x10ConfigureRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tstream_id\x18\x02 \x01(\fR\bstreamId\x12\x16\n" +
@@ -1645,7 +1653,8 @@ const file_sdk_proto_plugin_proto_rawDesc = "" +
 	"\tstate_dir\x18\x04 \x01(\tR\bstateDir\x12\x19\n" +
 	"\broot_dir\x18\x05 \x01(\tR\arootDir\x12 \n" +
 	"\vcompression\x18\x06 \x01(\tR\vcompression\x12A\n" +
-	"\fcertificates\x18\a \x03(\v2\x1d.sluice.plugin.v1.CertificateR\fcertificates\"W\n" +
+	"\fcertificates\x18\a \x03(\v2\x1d.sluice.plugin.v1.CertificateR\fcertificates\x12\x18\n" +
+	"\aconnect\x18\b \x03(\tR\aconnect\"W\n" +
 	"\vCertificate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tchain_pem\x18\x02 \x01(\fR\bchainPem\x12\x17\n" +
