@@ -1,0 +1,20 @@
+// Package gateway is the core of a node: it joins receivers, spools, links and sinks, and owns their lifecycle.
+//
+//	             pluginhost + relay                                                 pluginhost + relay
+//	receiver ──► intake ──► origin "local" or "via …" ──┬── feed (cursor per sink) ──────────► sink
+//	 plugin        ▲         spool per class            └── source (cursor per link) ─► diode/send ─► one way
+//	               └─ ack after fdatasync
+//
+//	one way ─► diode/recv ──► far ──► origin "from LINK" ──── feed (cursor per sink) ──────────► sink
+//	                           batches and gaps, in stream order
+//
+// A batch's bytes are written once by the receiver plugin. The core reads the batch header only, prefixes a spool
+// envelope (envelope.go) and never decodes records, except a single one that a sink rejected, for the dead-letter log.
+//
+// The core names no plugin: it knows them by kind, name, schema and traits. Only gateway/guard speaks to the kernel
+// about interfaces, only gateway/relay holds inet sockets, only gateway/pluginhost starts processes, and only
+// gateway/spool writes the queue.
+//
+// Lifecycle: Run starts spools, guard, links, sinks and receivers in this order and stops them in the opposite one:
+// sources first, queues last.
+package gateway

@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluice-gateway/sluice/diode"
+)
+
+func drawEnvelope(t *rapid.T) envelope {
+	u64 := rapid.Uint64()
+	e := envelope{
+		kind:      rapid.SampledFrom([]byte{kindLink, kindGap}).Draw(t, "kind"),
+		late:      rapid.Bool().Draw(t, "late"),
+		sumBefore: u64.Draw(t, "sum"),
+		totals:    totals{Batches: u64.Draw(t, "batches"), Records: u64.Draw(t, "records")},
+	}
+	copy(e.id.Epoch[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "epoch"))
+	e.id.Class, e.id.Seq = diode.Class(rapid.IntRange(0, 7).Draw(t, "class")), u64.Draw(t, "seq")
+	e.position = diode.Position{Epoch: e.id.Epoch, Class: e.id.Class, Seq: u64.Draw(t, "position"), SumAfter: u64.Draw(t, "after")}
+	if e.kind == kindGap {
+		e.gap = diode.Gap{
+			Epoch: e.id.Epoch, Class: e.id.Class, First: e.id.Seq, Last: u64.Draw(t, "last"), Weight: u64.Draw(t, "weight"),
+			WeightKnown: rapid.Bool().Draw(t, "known"), BeforeFirstContact: rapid.Bool().Draw(t, "first contact"),
+			Reason: rapid.SampledFrom([]string{"", "link", "overload"}).Draw(t, "reason"), DeclaredAt: time.Unix(0, rapid.Int64().Draw(t, "at")),
+		}
+	}
+	return e
+}
+
+func TestEnvelopeRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawEnvelope(t)
+		batch := []byte("batch")
+		got, rest, err := parseEnvelope(append(want.append(nil), batch...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Fatalf("got %+v, want %+v", got, want)
+		}
+		if want.kind == kindLink && !bytes.Equal(rest, batch) {
+			t.Fatalf("batch %q", rest)
+		}
+	})
+}
+
+func TestLocalEnvelope(t *testing.T) {
+	e, rest, err := parseEnvelope(append(appendLocal(nil), "batch"...))
+	if err != nil || e.kind != kindLocal || string(rest) != "batch" {
+		t.Fatalf("%+v %q %v", e, rest, err)
+	}
+}
+
+func FuzzEnvelope(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(appendLocal(nil))
+	f.Add(envelope{kind: kindLink}.append(nil))
+	f.Add(envelope{kind: kindGap, gap: diode.Gap{Reason: "link"}}.append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, rest, err := parseEnvelope(b)
+		if err != nil {
+			return
+		}
+		if e.kind != kindLocal && e.kind != kindLink && e.kind != kindGap {
+			t.Fatalf("kind %d accepted", e.kind)
+		}
+		if len(rest) > len(b) {
+			t.Fatal("batch longer than the entry")
+		}
+	})
+}

@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/sluice-gateway/sluice/gateway/spool"
+	"github.com/sluice-gateway/sluice/sdk"
+)
+
+// sinkCredit bounds what is delivered to a sink and not yet acknowledged, in bytes (ours; as much as a receiver's).
+const sinkCredit = sdk.DefaultCredit
+
+// feed is the Outlet of one start of one sink: it reads every origin the sink has a cursor in, passes the batches of
+// its receivers, and moves the cursors when the sink acknowledges.
+//
+//	cursor (origin, class) ─► read ─► filter by receiver ─┐
+//	cursor (origin, class) ─► read ─► filter by receiver ─┴─► Next … Ack ─► cursor
+type feed struct {
+	takes  map[string]bool // labels of receivers
+	counts *sinkCounts
+	reject func(batch []byte, r sdk.Rejection) error // writes the dead letter
+	hold   func(reason string)
+	offer  chan *parcel
+	credit *semaphore.Weighted
+	tracks []*track
+	quit   <-chan struct{} // closed when nothing more shall be delivered
+
+	mu          sync.Mutex // guards what follows
+	number      uint64
+	outstanding []*parcel
+}
+
+// track is one cursor with what is on its way.
+type track struct {
+	cursor *spool.Cursor
+	class  sdk.Class
+
+	mu      sync.Mutex // guards pending and order of Ack calls
+	pending []*parcel
+}
+
+// parcel is one batch on its way. passed covers skipped entries behind it, which its acknowledgement covers as well.
+type parcel struct {
+	delivery sdk.Delivery
+	track    *track
+	passed   uint64
+	records  uint64
+	weight   int64
+}
+
+func newFeed(cursors []*spool.Cursor, takes map[string]bool, counts *sinkCounts) *feed {
+	f := &feed{takes: takes, counts: counts, offer: make(chan *parcel), credit: semaphore.NewWeighted(sinkCredit)}
+	for i, c := range cursors {
+		f.tracks = append(f.tracks, &track{cursor: c, class: classes()[i%len(classes())]})
+	}
+	return f
+}
+
+// run reads all tracks until ctx ends. Cursors start behind the last acknowledgement.
+func (f *feed) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make(chan error, len(f.tracks))
+	ctx, cancel := context.WithCancel(ctx)
+	for _, t := range f.tracks {
+		if err := t.cursor.Rewind(t.cursor.Acked() + 1); err != nil {
+			errs <- err
+			break
+		}
+		wg.Go(func() {
+			if err := f.read(ctx, t); err != nil && ctx.Err() == nil {
+				errs <- err
+				cancel()
+			}
+		})
+	}
+	if len(errs) == 0 {
+		<-ctx.Done()
+	}
+	cancel()
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+func (f *feed) read(ctx context.Context, t *track) error {
+	for {
+		e, err := t.cursor.Next(ctx, nil) // a fresh buffer: the delivery keeps it until it is acknowledged
+		if err != nil {
+			return err
+		}
+		env, batch, err := parseEnvelope(e.Data)
+		if err != nil {
+			f.counts.dropped.add("corrupt-entry", 1, uint64(e.Weight))
+			t.skip(e.Seq)
+			continue
+		}
+		if env.kind == kindGap || !f.wants(batch) {
+			t.skip(e.Seq)
+			continue
+		}
+		p := &parcel{track: t, passed: e.Seq, records: uint64(e.Weight), weight: min(int64(len(batch)), sinkCredit)}
+		p.delivery = sdk.Delivery{Class: t.class, Late: env.late, Data: batch}
+		if err := f.push(ctx, p); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *feed) wants(batch []byte) bool {
+	h, _, err := sdk.ParseHeader(batch)
+	return err == nil && f.takes[h.Receiver]
+}
+
+func (f *feed) push(ctx context.Context, p *parcel) error {
+	if err := f.credit.Acquire(ctx, p.weight); err != nil {
+		return err
+	}
+	p.track.mu.Lock()
+	p.track.pending = append(p.track.pending, p)
+	p.track.mu.Unlock()
+	select {
+	case f.offer <- p:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// skip passes an entry that is not for this sink: at once when nothing before it is outstanding, else together with
+// the last parcel before it.
+func (t *track) skip(seq uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.pending); n > 0 {
+		t.pending[n-1].passed = seq
+		return
+	}
+	t.cursor.Ack(seq)
+}
+
+// done acknowledges the oldest parcel of the track.
+func (t *track) done(p *parcel) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.pending) == 0 || t.pending[0] != p {
+		return fmt.Errorf("sink acknowledged delivery %d out of turn", p.delivery.Number)
+	}
+	t.pending = slices.Delete(t.pending, 0, 1)
+	t.cursor.Ack(p.passed)
+	return nil
+}
+
+// Next numbers a delivery and hands it to the sink.
+func (f *feed) Next(ctx context.Context) (sdk.Delivery, error) {
+	select {
+	case p := <-f.offer:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.number++
+		p.delivery.Number = f.number
+		f.outstanding = append(f.outstanding, p)
+		return p.delivery, nil
+	case <-f.quit:
+		return sdk.Delivery{}, io.EOF
+	case <-ctx.Done():
+		return sdk.Delivery{}, ctx.Err()
+	}
+}
+
+// Ack writes the rejected records to the dead-letter log and then moves the cursors.
+func (f *feed) Ack(_ context.Context, through uint64, rejected ...sdk.Rejection) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if through > f.number {
+		return fmt.Errorf("sink acknowledged delivery %d, the newest is %d", through, f.number)
+	}
+	for _, r := range rejected {
+		if err := f.deadLetter(r); err != nil {
+			return err
+		}
+	}
+	n := 0
+	for _, p := range f.outstanding {
+		if p.delivery.Number > through {
+			break
+		}
+		if err := p.track.done(p); err != nil {
+			return err
+		}
+		f.credit.Release(p.weight)
+		f.counts.batches.Add(1)
+		f.counts.records.Add(p.records)
+		f.counts.bytes.Add(uint64(len(p.delivery.Data)))
+		n++
+	}
+	f.outstanding = slices.Delete(f.outstanding, 0, n)
+	f.counts.last.Store(time.Now().UnixNano())
+	return nil
+}
+
+// deadLetter must be called with mu held.
+func (f *feed) deadLetter(r sdk.Rejection) error {
+	for _, p := range f.outstanding {
+		if p.delivery.Number != r.Number {
+			continue
+		}
+		if err := f.reject(p.delivery.Data, r); err != nil {
+			return err
+		}
+		f.counts.dropped.add("rejected: "+string(sdk.CodeOf(r.Err)), 0, 1)
+		return nil
+	}
+	return fmt.Errorf("sink rejected record %d of delivery %d, which is not outstanding", r.Record, r.Number)
+}
+
+// Hold keeps the sink's word for status.
+func (f *feed) Hold(_ context.Context, reason string) error {
+	f.hold(reason)
+	return nil
+}
