@@ -67,7 +67,7 @@ type Record struct {
 	ID         RecordID   // set by the decoder; ignored by the encoder
 	Connection Connection // set by the decoder; the encoder takes it from Writer.Write
 	Kind       Kind
-	Received   time.Time // when the receiver had the whole record
-	Event      time.Time // the endpoint's own time, never rewritten; zero = unknown
+	Received   time.Time // when the receiver had the whole record; zero = when it was written to the Writer
+	Event      time.Time // the endpoint's own time, never rewritten; zero = unknown, as is one outside 1678 to 2261
 	Payload    []byte    // aliases the batch; valid as long as its bytes are
 }

@@ -16,9 +16,6 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/control"
 )
 
-// maxMessageBytes is what a plugin's gRPC server takes: go-plugin lifts gRPC's 4 MiB limit on the host's side only.
-const maxMessageBytes = 16 << 20
-
 // pluginName is the one name under which a process serves its plugin.
 const pluginName = "plugin"
 
@@ -56,16 +53,9 @@ func serveConfig(p Plugin, n Network, log *slog.Logger) *plugin.ServeConfig {
 		HandshakeConfig: Handshake(),
 		Plugins:         plugin.PluginSet{pluginName: &border{impl: p, network: n, log: log}},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(opts, serverOptions()...)...)
+			return grpc.NewServer(append(opts, ServerOptions()...)...)
 		},
 		Logger: hclog.NewNullLogger(),
-	}
-}
-
-func serverOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes),
-		grpc.InitialWindowSize(4 << 20), grpc.InitialConnWindowSize(8 << 20),
 	}
 }
 
