@@ -1,0 +1,169 @@
+package guard
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// Decision is the role of one interface, and why it has it.
+type Decision struct {
+	Index     int
+	Name, MAC string
+	Up        bool
+	Role      Role
+	Reason    string // in words
+	Addresses []netip.Prefix
+}
+
+// verdict is a decision with what the guard needs to act on it.
+type verdict struct {
+	Decision
+	link    link
+	id      identity
+	diodeTX bool // may send a one-way link, even when Role is Service (loopback)
+	diodeRX bool // may receive one, likewise
+}
+
+// decide gives every interface its role. It never fails: what does not fit
+// the policy is closed or monitoring, with the reason.
+func decide(p Policy, links []link, mem *memory) []verdict {
+	mem.remember(p, links)
+	watched := monitoring(p, links, mem)
+	tx, rx := only(p.DiodeTX, links), only(p.DiodeRX, links)
+	service := only(p.Service, links)
+	beside := besideDiode(links, tx, rx)
+	missing := unmatched(p.Monitoring, links)
+	out := make([]verdict, 0, len(links))
+	for _, l := range links {
+		v := verdict{link: l, id: l.identity(), Decision: Decision{
+			Index: l.index, Name: l.name, MAC: l.mac, Up: l.up, Addresses: l.addrs,
+		}}
+		if reason, ok := watched[l.index]; ok {
+			v.Role, v.Reason = Monitoring, reason
+			out = append(out, v)
+			continue
+		}
+		_, v.diodeTX = tx[l.index]
+		_, v.diodeRX = rx[l.index]
+		rule, wanted := service[l.index]
+		switch {
+		case (v.diodeTX || v.diodeRX) && !(l.loopback && wanted):
+			v.Role, v.Reason = diodeRole(v), "carries a one-way link"
+		case wanted:
+			v.Role, v.Reason = Service, fmt.Sprintf("named as a service interface (%q)", rule)
+		case len(p.Service) > 0:
+			v.Reason = "not among the service interfaces"
+		case beside[l.index] != "":
+			v.Reason = "relative of " + beside[l.index] + ", which carries a one-way link"
+		default:
+			v.Role, v.Reason = byDefault(p, l, mem, missing)
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b verdict) int { return a.Index - b.Index })
+	return out
+}
+
+// byDefault decides about an interface that no rule names, on a node whose
+// policy lists no service interfaces.
+func byDefault(p Policy, l link, mem *memory, missing []string) (Role, string) {
+	if mem.known[l.identity()] {
+		return Service, "neither monitoring point nor diode interface"
+	}
+	if p.whenNew() == NewClosed {
+		return Closed, "appeared or changed after the start, and new interfaces stay closed"
+	}
+	if len(missing) > 0 {
+		return Closed, fmt.Sprintf("appeared or changed while monitoring point %q is missing: it may be that one", missing[0])
+	}
+	return Service, "appeared after the start, and new interfaces become service interfaces"
+}
+
+func diodeRole(v verdict) Role {
+	if v.diodeTX {
+		return DiodeTX
+	}
+	return DiodeRX
+}
+
+// named maps the index of each interface that a rule names to that rule.
+func named(rules []string, links []link) map[int]string {
+	out := map[int]string{}
+	for _, rule := range rules {
+		for _, l := range match(rule, links) {
+			out[l.index] = rule
+		}
+	}
+	return out
+}
+
+// only is like named, without the rules that name several interfaces: which
+// of them was meant cannot be known, so it opens none.
+func only(rules []string, links []link) map[int]string {
+	return named(slices.DeleteFunc(slices.Clone(rules), func(rule string) bool {
+		return len(match(rule, links)) != 1
+	}), links)
+}
+
+func unmatched(rules []string, links []link) []string {
+	return slices.DeleteFunc(slices.Clone(rules), func(rule string) bool {
+		return len(match(rule, links)) > 0
+	})
+}
+
+// monitoring returns every interface that is a monitoring point, was one, or
+// is a relative of one, with the reason.
+func monitoring(p Policy, links []link, mem *memory) map[int]string {
+	out := map[int]string{}
+	for index, rule := range named(p.Monitoring, links) {
+		out[index] = fmt.Sprintf("declared as a monitoring point (%q)", rule)
+	}
+	for _, l := range links {
+		if _, ok := out[l.index]; ok {
+			continue
+		}
+		if rule, ok := mem.watches(l); ok {
+			out[l.index] = fmt.Sprintf("was monitoring point %q before it changed", rule)
+		}
+	}
+	near, label := relatives(links), labels(links)
+	for _, start := range slices.Sorted(maps.Keys(out)) {
+		for index, through := range reach(start, near) {
+			if _, ok := out[index]; !ok {
+				out[index] = inherited(label, start, through)
+			}
+		}
+	}
+	return out
+}
+
+func inherited(label map[int]string, start, through int) string {
+	reason := "relative of monitoring point " + label[start]
+	if through != start {
+		reason += " through " + label[through]
+	}
+	return reason
+}
+
+// besideDiode names, per interface, the diode interface it is a relative of.
+func besideDiode(links []link, tx, rx map[int]string) map[int]string {
+	out, near, label := map[int]string{}, relatives(links), labels(links)
+	for _, diode := range []map[int]string{tx, rx} {
+		for start := range diode {
+			for index := range reach(start, near) {
+				out[index] = label[start]
+			}
+		}
+	}
+	return out
+}
+
+func labels(links []link) map[int]string {
+	out := make(map[int]string, len(links))
+	for _, l := range links {
+		out[l.index] = l.name
+	}
+	return out
+}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package guard
+
+import "errors"
+
+func realKernel() (kernel, error) {
+	return nil, errors.New("guard: only Linux tells and enforces what an interface may carry: run Sluice on Linux")
+}
