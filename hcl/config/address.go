@@ -15,8 +15,8 @@ func isMAC(text string) bool {
 
 // name reads a text that must look like the name of a block.
 func (s *section) name(attr string) string {
-	text := get[string](s, attr)
-	if text != "" && !validName.MatchString(text) {
+	text, ok := read[string](s, attr)
+	if ok && !validName.MatchString(text) {
 		s.wrong("name", attr, fmt.Sprintf("%q cannot be a name", text), "names begin with a small letter and go on with small letters, digits, - and _; at most 63")
 	}
 	return text
@@ -24,10 +24,11 @@ func (s *section) name(attr string) string {
 
 // addrPort reads an IP address with a port.
 func (s *section) addrPort(attr string) netip.AddrPort {
-	if !s.has(attr) {
+	text, ok := read[string](s, attr)
+	if !ok {
 		return netip.AddrPort{}
 	}
-	return s.parseAddrPort(attr, value.Element{Text: get[string](s, attr), Range: s.rangeOf(attr)})
+	return s.parseAddrPort(attr, value.Element{Text: text, Range: s.rangeOf(attr)})
 }
 
 // addrPorts reads a list of targets.
@@ -43,7 +44,7 @@ func (s *section) addrPorts(attr string) []netip.AddrPort {
 
 func (s *section) parseAddrPort(attr string, e value.Element) netip.AddrPort {
 	a, err := netip.ParseAddrPort(e.Text)
-	if e.Text == "" || err == nil && a.Port() != 0 {
+	if err == nil && a.Port() != 0 {
 		return a
 	}
 	host, port, splitErr := net.SplitHostPort(e.Text)
@@ -57,8 +58,8 @@ func (s *section) parseAddrPort(attr string, e value.Element) netip.AddrPort {
 
 // addr reads an IP address.
 func (s *section) addr(attr string) netip.Addr {
-	text := get[string](s, attr)
-	if text == "" {
+	text, ok := read[string](s, attr)
+	if !ok {
 		return netip.Addr{}
 	}
 	a, err := netip.ParseAddr(text)
@@ -70,8 +71,8 @@ func (s *section) addr(attr string) netip.Addr {
 
 // mac reads an Ethernet address of one station.
 func (s *section) mac(attr string) net.HardwareAddr {
-	text := get[string](s, attr)
-	if text == "" {
+	text, ok := read[string](s, attr)
+	if !ok {
 		return nil
 	}
 	hw, err := net.ParseMAC(text)

@@ -12,6 +12,7 @@ func (d *decoder) crossCheck() {
 	d.checkDiodeInterfaces()
 	d.checkDiodeUse()
 	d.checkRoutes()
+	d.checkDiodeSets()
 	d.checkExceptions()
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -20,7 +21,7 @@ type wording struct {
 // wordings are tried in order; a message that none of them knows is shown as HCL wrote it.
 var wordings = []wording{
 	{regexp.MustCompile(`^Unsupported argument$`), regexp.MustCompile(`named "([^"]*)"`), "unknown-attribute", `unknown attribute "%NAME%"`},
-	{regexp.MustCompile(`^Extraneous JSON object property$`), regexp.MustCompile(`type "([^"]*)"`), "unknown-attribute", `unknown attribute or block "%NAME%"`},
+	{regexp.MustCompile(`^Extraneous JSON object property$`), regexp.MustCompile(`named "([^"]*)"`), "unknown-attribute", `unknown attribute or block "%NAME%"`},
 	{regexp.MustCompile(`^Unsupported block type$`), regexp.MustCompile(`type "([^"]*)"`), "unknown-block", `unknown block "%NAME%"`},
 	{regexp.MustCompile(`^Missing required argument$`), regexp.MustCompile(`argument "([^"]*)"`), "missing-attribute", `the attribute "%NAME%" is missing`},
 	{regexp.MustCompile(`^Missing \S+ block$`), regexp.MustCompile(`type "([^"]*)"`), "missing-block", `the block "%NAME%" is missing`},
@@ -31,6 +32,9 @@ var wordings = []wording{
 
 // suggestion finds HCL's own suggestion in a detail text.
 var suggestion = regexp.MustCompile(`Did you mean ("[^"]*"|to define [^?]*)\?`)
+
+// otherPlace finds where the first of two stands, in HCL's own notation of a range.
+var otherPlace = regexp.MustCompile(`at (\S+):(\d+),(\d+)-[\d,]*\d`)
 
 // Problems gives diagnostics of HCL or of hcl/schema the form, the words and the source lines of this package.
 func (s *Sources) Problems(diags hcl.Diagnostics) Problems {
@@ -50,13 +54,18 @@ func (s *Sources) Problems(diags hcl.Diagnostics) Problems {
 	return out.sorted()
 }
 
-// explainUnquoted replaces HCL's complaint about a line on which an address or quantity lacks its quotes.
+// explainUnquoted replaces HCL's complaint about a line on which an address or quantity lacks its quotes, and points at
+// the whole word.
 func (s *Sources) explainUnquoted(p *Problem) bool {
-	text, advice, found := value.Unquoted(s.line(p.Range))
-	if !found || p.Rule != "syntax" && p.Rule != "value" {
+	line := s.line(p.Range)
+	text, word, offset := value.Unquoted(line)
+	if word == "" || p.Rule != "syntax" && p.Rule != "value" {
 		return false
 	}
-	p.Rule, p.Text, p.Advice = "unquoted", text, advice
+	p.Rule, p.Text, p.Advice = "unquoted", text, `write "`+word+`"`
+	p.Range.Start.Byte += offset + 1 - p.Range.Start.Column // exact where no character before it is wider than a byte
+	p.Range.Start.Column = utf8.RuneCountInString(line[:offset]) + 1
+	p.Range.End = hcl.Pos{Line: p.Range.Start.Line, Column: p.Range.Start.Column + len(word), Byte: p.Range.Start.Byte + len(word)}
 	return true
 }
 
@@ -83,8 +92,13 @@ func fromDiagnostic(d *hcl.Diagnostic) Problem {
 			continue
 		}
 		p.Rule, p.Text, p.Advice = w.rule, replaceName(w.text, name[1]), d.Detail
-		if w.rule == "unknown-attribute" || w.rule == "unknown-block" {
+		switch w.rule {
+		case "unknown-attribute", "unknown-block":
 			p.Advice = adviceOf(d.Detail)
+		case "duplicate":
+			p.Advice = otherPlace.ReplaceAllString(otherPlace.FindString(d.Detail), "the other one is at $1:$2:$3")
+		case "missing-attribute", "missing-block":
+			p.Advice = ""
 		}
 		return p
 	}

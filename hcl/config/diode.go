@@ -58,7 +58,7 @@ func decodeDiode(s *section, name string) Diode {
 		Name:    name,
 		From:    nodeName(s.ref("from", "node")),
 		To:      nodeName(s.ref("to", "node")),
-		Pairing: get[string](s, "pairing"),
+		Pairing: s.pairing(),
 		Send:    decodeDiodeSend(s.child("send")),
 		FEC:     decodeFEC(s.child("fec")),
 	}
@@ -66,18 +66,19 @@ func decodeDiode(s *section, name string) Diode {
 	if d.From != "" && d.From == d.To {
 		s.wrong("diode-ends", "to", "both ends are node."+d.From, "a diode joins two nodes")
 	}
-	if s.has("pairing") && !validPairing(d.Pairing) {
-		s.wrong("name", "pairing", fmt.Sprintf("%q cannot name a pairing", d.Pairing), `use letters, digits, - and _, as in "2026-11"`)
-	}
 	return d
 }
 
 // nodeName strips the kind from a resolved address.
 func nodeName(address string) string { return strings.TrimPrefix(address, "node.") }
 
-// validPairing accepts what can be the name of a key file.
-func validPairing(name string) bool {
-	return name != "" && len(name) <= 63 && strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+// pairing reads what names the keys: it must be fit for the name of a file.
+func (s *section) pairing() string {
+	name, ok := read[string](s, "pairing")
+	if ok && (name == "" || len(name) > 63 || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "") {
+		s.wrong("name", "pairing", fmt.Sprintf("%q cannot name a pairing", name), `use letters, digits, - and _, as in "2026-11"`)
+	}
+	return name
 }
 
 func decodeDiodeSend(s *section) DiodeSend {
@@ -97,8 +98,8 @@ func decodeDiodeSend(s *section) DiodeSend {
 }
 
 func (s *section) diodeInterface() string {
-	name := get[string](s, "interface")
-	if s.has("interface") {
+	name, ok := read[string](s, "interface")
+	if ok {
 		s.checkInterface("interface", name)
 	}
 	return name

@@ -83,8 +83,8 @@ func kindsFor(allows string) []string {
 
 // date reads a day, midnight UTC.
 func (s *section) date(attr string) time.Time {
-	text := get[string](s, attr)
-	if text == "" {
+	text, ok := read[string](s, attr)
+	if !ok {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.DateOnly, text)

@@ -34,6 +34,9 @@ func (d *decoder) readHeaders() {
 	for _, f := range d.src.files {
 		content, diags := f.body.Content(schema)
 		for _, p := range d.src.Problems(diags) {
+			if p.Rule == "labels" {
+				p.Advice = adviceOnLabels(p, byName)
+			}
 			if p.Advice == "" {
 				p.Advice = "the blocks are: " + strings.Join(known, ", ")
 			}
@@ -46,6 +49,21 @@ func (d *decoder) readHeaders() {
 	if d.find("gateway") == nil && len(d.problems) == 0 {
 		d.add(d.src.fileProblem("", "missing-block", "there is no gateway block", `write gateway { site = "name-of-the-site" }`))
 	}
+}
+
+// adviceOnLabels shows how the header of a block is written.
+func adviceOnLabels(p Problem, byName map[string]blockWord) string {
+	for name, w := range byName {
+		if !strings.Contains(p.Text, "block "+name+" ") {
+			continue
+		}
+		header := name
+		for _, label := range w.labels {
+			header += fmt.Sprintf(" %q", strings.ToUpper(label))
+		}
+		return "write it as in " + header + " { … }"
+	}
+	return p.Advice
 }
 
 func (d *decoder) addHeader(w blockWord, b *hcl.Block) {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Route says what goes where. All references are addresses.
@@ -52,6 +53,39 @@ func (d *decoder) checkRoutes() {
 					s.wrong("duplicate", "to", fmt.Sprintf("%s already reaches %s by route.%s", from, to, first), "leave one of them out: every record would arrive twice")
 				}
 				pairs[pair] = r.Name
+			}
+		}
+	}
+}
+
+// checkDiodeSets makes sure that receivers which share a diode share all their diodes: what crosses a diode is one
+// numbered series of batches, and a series cannot leave by two diodes in part.
+func (d *decoder) checkDiodeSets() {
+	sets := map[string]string{} // receiver → its diodes
+	for _, r := range d.cfg.Receivers {
+		var set []string
+		for _, x := range d.cfg.Routes {
+			if slices.Contains(x.From, r.Address) {
+				set = append(set, x.Via...)
+			}
+		}
+		slices.Sort(set)
+		sets[r.Address] = strings.Join(slices.Compact(set), " and ")
+	}
+	first := map[string]string{} // diode → the first receiver that crosses it
+	for _, x := range d.cfg.Routes {
+		for _, via := range x.Via {
+			for _, from := range x.From {
+				other, seen := first[via]
+				if !seen {
+					first[via] = from
+					continue
+				}
+				if sets[other] != sets[from] {
+					d.where("route."+x.Name).wrong("route-diode", "via", fmt.Sprintf("%s and %s share diode.%s but not all their diodes: %s crosses %s, %s crosses %s", other, from, via, other, sets[other], from, sets[from]),
+						"route receivers that share a diode over the same diodes")
+					return
+				}
 			}
 		}
 	}

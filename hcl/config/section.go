@@ -154,16 +154,21 @@ func (s *section) expr(a attributeWord) hcl.Expression {
 // get reads an attribute as the Go type that its word's type names; the zero value stands for "left out, no default"
 // and for "reported as wrong".
 func get[T any](s *section, name string) T {
-	var zero T
+	got, _ := read[T](s, name)
+	return got
+}
+
+// read is get for callers that go on to check the value: ok is false when there is none or it was reported.
+func read[T any](s *section, name string) (got T, ok bool) {
 	a, _ := s.word.attr(name)
 	e := s.expr(a)
 	if e == nil {
-		return zero
+		return got, false
 	}
 	v, diags := value.Read(e, s.d.ctx, a.typ, value.Limits{Enum: a.enum, Min: a.min, Max: a.max})
 	s.report(name, diags)
-	got, _ := v.(T)
-	return got
+	got, ok = v.(T)
+	return got, ok
 }
 
 // list reads a list of texts with the place of each.

@@ -20,14 +20,16 @@ func problem(at hcl.Range, text, advice string) hcl.Diagnostics {
 var bare = regexp.MustCompile(`[=\[,]\s*([0-9A-Fa-f:][0-9A-Za-z.:/%-]*)`)
 
 // Unquoted looks at one line of source for an address, size, duration, rate or date that stands without quotes, which
-// HCL reads as arithmetic or not at all. It returns what is wrong and what to write.
-func Unquoted(line string) (text, advice string, found bool) {
-	for _, m := range bare.FindAllStringSubmatch(line, -1) {
-		if kind := kindOf(m[1]); kind != "" {
-			return kind + " must be quoted", `write "` + m[1] + `"`, true
+// HCL reads as arithmetic or not at all. It returns what is wrong, and the word with its offset in the line; the word is
+// "" when there is none.
+func Unquoted(line string) (text, word string, offset int) {
+	for _, m := range bare.FindAllStringSubmatchIndex(line, -1) {
+		word := line[m[2]:m[3]]
+		if kind := kindOf(word); kind != "" {
+			return kind + " must be quoted", word, m[2]
 		}
 	}
-	return "", "", false
+	return "", "", 0
 }
 
 // kindOf says in the plural what a bare word would have been, or "" when it is nothing that needs quotes.

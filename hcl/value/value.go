@@ -215,7 +215,9 @@ func remedy(v cty.Value, t Type) string {
 	switch {
 	case t == StringList && v.Type() == cty.String:
 		return "write [" + strconv.Quote(v.AsString()) + "]"
-	case (t == Int || t == Number || t == Bool) && v.Type() == cty.String:
+	case t == Bool:
+		return "write true or false, without quotes"
+	case (t == Int || t == Number) && v.Type() == cty.String:
 		return "write it without quotes"
 	case v.Type().IsTupleType() && t != StringList:
 		return "one value is expected here: leave out the brackets"

@@ -1,0 +1,8 @@
+gateway {
+  site = "test"
+}
+
+node "near" {
+  new_interfaces = "closed"
+  new_interfaces = "service"
+}

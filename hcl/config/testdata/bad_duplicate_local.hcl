@@ -1,0 +1,11 @@
+gateway {
+  site = "test"
+}
+
+locals {
+  a = 1
+}
+
+locals {
+  a = 2
+}

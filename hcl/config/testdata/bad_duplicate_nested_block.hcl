@@ -1,0 +1,8 @@
+gateway {
+  site = "test"
+}
+
+node "near" {
+  spool {}
+  spool {}
+}

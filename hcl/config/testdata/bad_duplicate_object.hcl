@@ -1,0 +1,9 @@
+gateway {
+  site = "test"
+}
+
+node "near" {}
+
+node "near" {
+  new_interfaces = "service"
+}

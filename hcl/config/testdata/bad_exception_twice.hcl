@@ -1,0 +1,62 @@
+gateway {
+  site = "test"
+}
+
+node "near" {}
+
+node "far" {}
+
+diode "d" {
+  from    = node.near
+  to      = node.far
+  pairing = "2026-11"
+
+  send {
+    interface   = "eno2"
+    source      = "10.99.0.1"
+    destination = "10.99.0.2:5760"
+  }
+
+  receive {
+    interface = "eno1"
+  }
+}
+
+receiver "udp" "r" {
+  node = node.near
+  port = 5514
+
+  config {
+    protocol = "syslog"
+  }
+}
+
+sink "file" "s" {
+  node = node.far
+
+  config {
+    path = "x"
+  }
+}
+
+route "x" {
+  from = [receiver.udp.r]
+  via  = diode.d
+  to   = [sink.file.s]
+}
+
+exception "e" {
+  allows      = "unencrypted_udp"
+  on          = receiver.udp.r
+  reason      = "test bench"
+  approved_by = "j.doe"
+  until       = "2027-12-31"
+}
+
+exception "e2" {
+  allows      = "unencrypted_udp"
+  on          = receiver.udp.r
+  reason      = "test bench"
+  approved_by = "j.doe"
+  until       = "2028-12-31"
+}

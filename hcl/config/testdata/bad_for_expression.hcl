@@ -1,0 +1,7 @@
+gateway {
+  site = "test"
+}
+
+locals {
+  a = [for x in [1, 2] : x]
+}

@@ -1,0 +1,6 @@
+gateway {
+  site = "test"
+}
+gateway {
+  site = "test"
+}

@@ -1,0 +1,8 @@
+gateway {
+  site = "test"
+}
+
+locals {
+  a = local.b
+  b = "${local.a}x"
+}

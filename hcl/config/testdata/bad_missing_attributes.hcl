@@ -1,0 +1,7 @@
+gateway {
+  site = "test"
+}
+
+node "near" {}
+
+receiver "udp" "r" {}

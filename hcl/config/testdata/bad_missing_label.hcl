@@ -1,0 +1,7 @@
+gateway {
+  site = "test"
+}
+
+receiver "udp" {
+  port = 1
+}

@@ -1,0 +1,7 @@
+gateway {
+  site = "test"
+}
+
+node "GW Plant" {}
+
+node "7-up" {}

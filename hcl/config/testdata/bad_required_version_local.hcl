@@ -1,0 +1,4 @@
+gateway {
+  required_version = local.v
+  site             = "test"
+}

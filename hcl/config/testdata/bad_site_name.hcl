@@ -1,0 +1,3 @@
+gateway {
+  site = "Sub Station 7"
+}

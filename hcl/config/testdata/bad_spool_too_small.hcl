@@ -1,0 +1,9 @@
+gateway {
+  site = "test"
+}
+
+node "near" {
+  spool {
+    max_size = "100MiB"
+  }
+}

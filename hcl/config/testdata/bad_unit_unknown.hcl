@@ -1,0 +1,10 @@
+gateway {
+  site = "test"
+}
+
+node "near" {
+  spool {
+    max_size       = "20gib"
+    keep_delivered = "3 months"
+  }
+}

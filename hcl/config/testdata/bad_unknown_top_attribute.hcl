@@ -1,0 +1,5 @@
+gateway {
+  site = "test"
+}
+
+site = "test"
