@@ -1,0 +1,35 @@
+package lines_test
+
+import (
+	"bufio"
+	"net/netip"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/docs/examples/plugin/lines"
+	"github.com/sluice-gateway/sluice/sdk/sdktest"
+)
+
+func TestAnswersAfterTheAcknowledgement(t *testing.T) {
+	h := sdktest.NewReceiver(t, lines.New(), sdktest.Options{Config: `{"greeting":"hi"}`})
+	c := h.Dial(t, netip.MustParseAddrPort("192.0.2.7:4711"))
+	in := bufio.NewReader(c)
+	if got, err := in.ReadString('\n'); err != nil || got != "hi\n" {
+		t.Fatalf("greeting %q, %v", got, err)
+	}
+	if _, err := c.Write([]byte("one\ntwo\n")); err != nil {
+		t.Fatal(err)
+	}
+	recs := h.Records(t, 2)
+	if string(recs[1].Payload) != "two" || recs[1].Connection.Remote.Port() != 4711 {
+		t.Fatalf("record %+v", recs[1])
+	}
+	for range 2 {
+		if got, err := in.ReadString('\n'); err != nil || got != "ok\n" {
+			t.Fatalf("answer %q, %v", got, err)
+		}
+	}
+	if err := h.Drain(t); err != nil {
+		t.Fatal(err)
+	}
+	h.Stop(t)
+}
