@@ -1,0 +1,86 @@
+package pluginhost
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+)
+
+// PluginToHost checks where the plugin says it listens: a unix socket in our runtime directory and nothing else.
+func (p *process) PluginToHost(network, address string) (string, string, error) {
+	if network != "unix" {
+		return "", "", fmt.Errorf("listens on %q, only unix sockets are allowed", network)
+	}
+	path := filepath.Clean(address)
+	if !strings.HasPrefix(path, p.host.cfg.RuntimeDir+"/") {
+		return "", "", fmt.Errorf("listens on %s, which is not below %s", excerpt(path), p.host.cfg.RuntimeDir)
+	}
+	p.socket = path
+	return network, path, nil
+}
+
+// HostToPlugin is not used: nothing of ours listens for plugins.
+func (p *process) HostToPlugin(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+func (p *process) dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.dial(ctx) }),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
+		grpc.WithInitialWindowSize(4 << 20), grpc.WithInitialConnWindowSize(8 << 20), // as the plugin's server has them
+	}
+}
+
+// dial connects to the plugin and makes sure that it is the plugin that listens there.
+func (p *process) dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", p.socket)
+	if err != nil {
+		return nil, fmt.Errorf("plugin socket: %w", err)
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		_ = c.Close()
+		return nil, fmt.Errorf("plugin socket: unexpected %T", c)
+	}
+	if err := p.checkPeer(u); err != nil {
+		_ = u.Close()
+		return nil, err
+	}
+	return u, nil
+}
+
+// checkPeer compares the process that listens (unix(7), SO_PEERCRED) with the one that was started.
+func (p *process) checkPeer(u *net.UnixConn) error {
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("plugin socket: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // descriptors fit an int
+	})
+	if err == nil {
+		err = credErr
+	}
+	if err != nil {
+		return fmt.Errorf("plugin socket: peer: %w", err)
+	}
+	if int(cred.Pid) != p.pidOf() {
+		return fmt.Errorf("plugin socket: process %d listens there, the plugin is %d", cred.Pid, p.pidOf())
+	}
+	return nil
+}
+
+func (p *process) pidOf() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pid
+}

@@ -1,0 +1,19 @@
+package pluginhost
+
+import "time"
+
+// Timing is what tests shorten.
+type Timing struct {
+	HealthEvery, HealthDeadline, Drain time.Duration
+	First, Most, Healthy               time.Duration
+	Limit                              int
+	Window, Rest                       time.Duration
+}
+
+// SetTiming changes a Host before it is used.
+func SetTiming(h *Host, t Timing) {
+	h.times = timing{
+		healthEvery: t.HealthEvery, healthDeadline: t.HealthDeadline, healthMisses: 3, drain: t.Drain,
+		backoff: backoff{first: t.First, most: t.Most, healthy: t.Healthy, limit: t.Limit, window: t.Window, rest: t.Rest},
+	}
+}

@@ -1,0 +1,47 @@
+package pluginhost
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Values of State.Status.
+const (
+	StatusStarting   = "starting"
+	StatusRunning    = "running"
+	StatusBackingOff = "backing-off" // has ended; NextTry says when it is started again
+	StatusFailed     = "failed"      // ended too often; tried again every ten minutes
+	StatusStopped    = "stopped"
+)
+
+// State is what is known of a supervised component.
+type State struct {
+	Status      string
+	PID         int    // 0 while none runs
+	Version     string // of the plugin that runs or ran last
+	SHA256      string // of its program
+	Restarts    int    // starts after the first
+	LastError   string // why it ended last
+	Since       time.Time
+	NextTry     time.Time // zero while it runs
+	Confinement []string  // barriers that were read back from the kernel
+}
+
+// confinement reads back what holds the process in. What cannot be confirmed is not listed.
+func (i *Instance) confinement() []string {
+	pid := i.PID()
+	// Both follow from how the process was made: its environment and its program.
+	out := []string{"environment of its own", "sealed program"}
+	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil &&
+		strings.Contains(string(status), "\nNoNewPrivs:\t1\n") {
+		out = append(out, "no_new_privs")
+	}
+	if group, err := unix.Getpgid(pid); err == nil && group == pid {
+		out = append(out, "process group of its own")
+	}
+	return append(out, "dies with the gateway")
+}
