@@ -16,6 +16,10 @@ const (
 	ShardUnit   = 64                     // bytes; shards are multiples of it (Leopard, CPU cache line)
 	NoStart     = 0xFFFF                 // Header.Start of a shard in which no batch begins
 
+	// minShard is the least size of a full shard, so that the largest
+	// heartbeat (diode.MaxClasses classes, MaxHealthBytes) fits a frame.
+	minShard = 1088
+
 	magic0 = 'S'
 	magic1 = 'D'
 )
@@ -157,8 +161,8 @@ func ShardBytes(mtu int, ipv6 bool) (int, error) {
 		ip = 40 // RFC 8200, no extension headers
 	}
 	shard := (min(mtu-ip-8, MaxBytes) - Overhead) / ShardUnit * ShardUnit
-	if shard < 512 {
-		return 0, fmt.Errorf("frame: mtu %d leaves no room for a shard of 512 bytes; 700 is the least", mtu)
+	if shard < minShard {
+		return 0, fmt.Errorf("frame: mtu %d leaves no room for a shard of %d bytes; 1280 always does", mtu, minShard)
 	}
 	return min(shard, 0xFFC0), nil
 }

@@ -1,0 +1,192 @@
+package linktest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/linktest"
+	"github.com/sluice-gateway/sluice/diode/recv"
+	"github.com/sluice-gateway/sluice/diode/send"
+)
+
+// udpPair opens a connected and a listening socket on loopback.
+func udpPair(tb testing.TB) (near, far *net.UDPConn) {
+	tb.Helper()
+	far, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	addr, ok := far.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		tb.Fatal("no address")
+	}
+	near, err = net.DialUDP("udp4", nil, addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = near.Close(); _ = far.Close() })
+	return near, far
+}
+
+func psk() (k [32]byte) {
+	copy(k[:], "a pre-shared key of 32 bytes....")
+	return k
+}
+
+func epoch(n byte) (e [16]byte) {
+	e[0], e[15] = 0xE0, n
+	return e
+}
+
+// start runs f until the returned function is called, which waits for it.
+func start(tb testing.TB, f func(context.Context) error) (stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // stop must work after the test's context ended
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	stopped := false
+	return func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			tb.Errorf("run: %v", err)
+		}
+	}
+}
+
+// waitFor polls until ok, at most a minute.
+func waitFor(tb testing.TB, sink *linktest.Sink, ok func([]linktest.Event) bool) []linktest.Event {
+	tb.Helper()
+	limit := time.After(time.Minute)
+	for {
+		if e := sink.Events(); ok(e) {
+			return e
+		}
+		select {
+		case <-sink.Changed():
+		case <-limit:
+			tb.Fatalf("after a minute: %d events", len(sink.Events()))
+		}
+	}
+}
+
+func TestLoopbackUDP(t *testing.T) {
+	near, far := udpPair(t)
+	bulk, critical := linktest.NewSource(diode.Bulk), linktest.NewSource(diode.Critical)
+	sink := linktest.NewSink()
+	r, err := recv.New(recv.Config{
+		Link: "loop", Keys: []recv.Key{{ID: 1, PSK: psk()}}, Conn: far, StateDir: t.TempDir(), Sink: sink,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := send.New(send.Config{
+		Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: t.TempDir(), RateBits: 2_000_000_000,
+		Sources: map[diode.Class]send.Source{diode.Bulk: bulk, diode.Critical: critical},
+		Health:  func() []byte { return []byte("well") },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer start(t, r.Run)()
+	defer start(t, s.Run)()
+	var want [2][][]byte
+	for i := range 300 {
+		size := []int{0, 1, 300, 5000, 64 << 10, 300 << 10}[i%6]
+		data := bytes.Repeat(fmt.Appendf(nil, "%d,", i), size/3)
+		want[0], want[1] = append(want[0], data), append(want[1], data[:min(len(data), 900)])
+		bulk.Add(data, uint32(i))
+		critical.Add(data[:min(len(data), 900)], 1)
+	}
+	events := waitFor(t, sink, func(e []linktest.Event) bool { return len(e) >= 600 })
+	var next [2]int
+	for _, e := range events {
+		b := e.Batch
+		if e.IsGap || b.Late || int(b.Seq) != next[b.Class]+1 || !bytes.Equal(b.Data, want[b.Class][b.Seq-1]) {
+			t.Fatalf("event %+v %v late %v, %d bytes; want %d", e.Gap, b.BatchID, b.Late, len(b.Data), next[b.Class]+1)
+		}
+		next[b.Class]++
+	}
+	waitSent(t, bulk, 300)
+	rs := r.Stats()
+	if rs.State != recv.StateUp || string(rs.Health) != "well" || rs.ReceiveBuffer == 0 {
+		t.Errorf("far side: %+v", rs)
+	}
+	t.Logf("segmentation %v, frames %d, repaired %d, failed %d, kernel drops %d",
+		s.Stats().Segmentation, s.Stats().Frames, rs.BlocksRepaired, rs.BlocksFailed, rs.KernelDrops)
+}
+
+// waitSent polls until the source was told.
+func waitSent(tb testing.TB, s *linktest.Source, through uint64) {
+	tb.Helper()
+	limit, poll := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
+	defer poll.Stop()
+	for s.SentThrough() < through {
+		select {
+		case <-poll.C:
+		case <-limit:
+			tb.Fatalf("sent through %d, want %d", s.SentThrough(), through)
+		}
+	}
+}
+
+// A far side that is not there yet answers with an ICMP error on loopback:
+// nothing may be counted as sent, and everything arrives when it comes.
+func TestRefusedUntilReceiverListens(t *testing.T) {
+	near, far := udpPair(t)
+	addr := far.LocalAddr().String()
+	_ = far.Close()
+	source := linktest.NewSource(diode.Bulk)
+	s, err := send.New(send.Config{
+		Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: t.TempDir(),
+		Sources: map[diode.Class]send.Source{diode.Bulk: source},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.Add([]byte("first"), 1)
+	defer start(t, s.Run)()
+	limit := time.After(10 * time.Second)
+	for !s.Stats().Holding {
+		select {
+		case <-limit:
+			t.Fatal("never holding")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if got := source.SentThrough(); got != 0 {
+		t.Fatalf("counted as sent: %d", got)
+	}
+	again, err := net.ResolveUDPAddr("udp4", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err = net.ListenUDP("udp4", again)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		t.Skip("the port was taken by another program meanwhile")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = far.Close() })
+	sink := linktest.NewSink()
+	r, err := recv.New(recv.Config{
+		Link: "loop", Keys: []recv.Key{{ID: 1, PSK: psk()}}, Conn: far, StateDir: t.TempDir(), Sink: sink,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer start(t, r.Run)()
+	waitFor(t, sink, func(e []linktest.Event) bool { return len(e) == 1 && string(e[0].Batch.Data) == "first" })
+	waitSent(t, source, 1)
+}

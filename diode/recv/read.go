@@ -1,0 +1,117 @@
+package recv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+const (
+	chunkSlots = 32       // datagrams (or GRO bursts) per chunk
+	slotBytes  = 64 << 10 // bytes; the largest UDP payload, and the largest GRO burst
+	chunkCount = 6        // chunks under way: 12 MiB, of which only what arrives is touched
+	readPause  = time.Second / 100
+)
+
+// chunk is what one call to the kernel brought.
+type chunk struct {
+	buf     []byte // chunkSlots slots
+	packets []packet
+	drops   uint32 // kernel's counter of datagrams dropped at this socket
+	hasDrop bool
+}
+
+type packet struct{ off, size int }
+
+func newChunk() *chunk {
+	return &chunk{buf: make([]byte, chunkSlots*slotBytes), packets: make([]packet, 0, chunkSlots*64)}
+}
+
+func (c *chunk) slot(i int) []byte { return c.buf[i*slotBytes : (i+1)*slotBytes] }
+
+// add notes n bytes in slot i that are datagrams of segment bytes each, the
+// last one possibly shorter.
+func (c *chunk) add(i, n, segment int) {
+	if segment <= 0 {
+		segment = n
+	}
+	for off := 0; off < n; off += segment {
+		c.packets = append(c.packets, packet{off: i*slotBytes + off, size: min(segment, n-off)})
+	}
+}
+
+// reader only reads: what it leaves in the socket's queue is lost when that
+// is full.
+type reader struct {
+	conn  PacketReader
+	multi *multiReader // nil: one Read per datagram
+	free  chan *chunk  // capacity chunkCount
+	full  chan *chunk  // capacity chunkCount
+}
+
+func newReader(conn PacketReader) *reader {
+	r := &reader{conn: conn, multi: newMultiReader(conn), free: make(chan *chunk, chunkCount), full: make(chan *chunk, chunkCount)}
+	for range chunkCount {
+		r.free <- newChunk()
+	}
+	return r
+}
+
+// run reads until ctx ends.
+func (r *reader) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = r.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		var c *chunk
+		select {
+		case c = <-r.free:
+		case <-ctx.Done():
+			return nil
+		}
+		c.packets = c.packets[:0]
+		err := r.read(c)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			r.full <- c // never blocks: as many places as chunks
+			continue
+		}
+		r.free <- c
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("recv: read: %w", err)
+		}
+		if err := pause(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *reader) read(c *chunk) error {
+	if r.multi != nil {
+		return r.multi.read(c)
+	}
+	n, err := r.conn.Read(c.slot(0))
+	if err != nil {
+		return err
+	}
+	c.add(0, n, 0)
+	return nil
+}
+
+// pause waits a moment after an error of the interface, which may come back.
+func pause(ctx context.Context, cause error) error {
+	if errors.Is(cause, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	t := time.NewTimer(readPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return nil
+}

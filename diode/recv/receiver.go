@@ -1,0 +1,356 @@
+package recv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/diode/fec"
+	"github.com/sluice-gateway/sluice/diode/frame"
+)
+
+const (
+	tick       = 25 * time.Millisecond // how late a deadline may be noticed
+	shardShare = 4                     // a quarter of the memory is for shards, the rest for batches
+	maxFree    = 64                    // blocks kept for reuse
+	rateOver   = time.Second           // over which BitsPerSecond is measured
+)
+
+// Receiver is the far end of a link.
+type Receiver struct {
+	cfg      Config
+	log      *slog.Logger
+	codec    *fec.Codec
+	digester *frame.Digester
+	queue    *queue
+	memory   memory
+	buffers  buffers
+	keeper   *keeper
+	out      *deliverer
+
+	farErrors atomic.Uint64
+
+	mu         sync.Mutex // guards what follows
+	stats      Stats
+	keys       []*keyring
+	sessions   []*session // oldest first, at most maxSessions
+	series     []*series
+	pool       shardPool
+	free       []*block
+	scratch    []byte    // for opening heartbeats
+	now        time.Time // of the chunk in work
+	accepted   time.Time // when a session was last looked at for acceptance
+	checked    time.Time // when an announcement below the floor was last checked
+	storedAt   time.Time // when the window's top last went to the keeper
+	silent     bool      // the alarm was logged
+	rateAt     time.Time
+	rateBytes  uint64
+	shardLimit int64
+	dropBase   uint32
+	dropKnown  bool
+}
+
+// New checks the configuration, loads the floors and prepares a receiver. It
+// neither reads nor starts anything.
+func New(c Config) (*Receiver, error) {
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	log := c.Log.With("link", c.Link)
+	r := &Receiver{
+		cfg: c, log: log, codec: fec.NewCodec(), digester: frame.NewDigester(), queue: newQueue(),
+		keeper: newKeeper(log), shardLimit: c.MemoryBytes / shardShare, scratch: make([]byte, 0, frame.MaxBytes),
+	}
+	r.memory.limit = c.MemoryBytes - r.shardLimit
+	for _, k := range c.Keys {
+		ring, err := openKeyring(c, k)
+		if err != nil {
+			return nil, fmt.Errorf("recv: link %q: key %d: %w", c.Link, k.ID, err)
+		}
+		r.keys = append(r.keys, ring)
+	}
+	r.out = &deliverer{
+		sink: c.Sink, queue: r.queue, memory: &r.memory, buffers: &r.buffers, errors: &r.farErrors,
+		wake: make(chan struct{}, 1),
+	}
+	r.loadPositions(c.Positions, c.Open)
+	return r, nil
+}
+
+// Run receives until ctx ends, hands over for at most 5 s what was already in
+// order, and returns nil; any other end is an error: the connection was
+// closed, or the sink could not record a gap. Run may be called once.
+func (r *Receiver) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := r.cfg.Conn.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("recv: link %q: %w", r.cfg.Link, err)
+	}
+	r.prepareSocket()
+	rd := newReader(r.cfg.Conn)
+	var wg sync.WaitGroup
+	start := func(run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil {
+				cancel(fmt.Errorf("recv: link %q: %w", r.cfg.Link, err))
+			}
+		})
+	}
+	start(rd.run)
+	start(r.out.run)
+	start(func(ctx context.Context) error { r.keeper.run(ctx); return nil })
+	r.loop(ctx, rd)
+	r.queue.close()
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+func (r *Receiver) prepareSocket() {
+	granted, err := growBuffer(r.cfg.Conn)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.ReceiveBuffer = granted
+	switch {
+	case err != nil:
+		r.log.Warn("receive buffer", "err", err)
+	case granted > 0 && granted < wantBuffer:
+		r.log.Warn("receive buffer is smaller than wanted: bursts will be lost; raise net.core.rmem_max or grant CAP_NET_ADMIN",
+			"granted", granted, "wanted", wantBuffer)
+	}
+}
+
+// loop owns everything between chunk and queue.
+func (r *Receiver) loop(ctx context.Context, rd *reader) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case c := <-rd.full:
+			r.chunk(c)
+			rd.free <- c // never blocks: as many places as chunks
+		case <-t.C:
+			r.tick()
+		case <-ctx.Done():
+			r.leave()
+			return
+		}
+	}
+}
+
+// chunk works through what one read brought.
+func (r *Receiver) chunk(c *chunk) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = time.Now()
+	for _, p := range c.packets {
+		r.datagram(c.buf[p.off : p.off+p.size])
+	}
+	if c.hasDrop {
+		r.drops(c.drops)
+	}
+	r.expireBlocks()
+	r.stats.MemoryMax = max(r.stats.MemoryMax, r.memory.used.Load()+r.pool.inUse)
+}
+
+// drops follows the kernel's counter, which is 32 bits and starts with the
+// socket.
+func (r *Receiver) drops(n uint32) {
+	if !r.dropKnown {
+		r.dropKnown, r.dropBase = true, 0
+	}
+	r.stats.KernelDrops += uint64(n - r.dropBase)
+	r.dropBase = n
+}
+
+// datagram decides on one datagram, cheapest checks first.
+func (r *Receiver) datagram(b []byte) {
+	var h frame.Header
+	if err := h.Parse(b); err != nil {
+		r.stats.BadHeader++
+		return
+	}
+	if h.LinkID != r.cfg.LinkID {
+		r.stats.ForeignLink++
+		return
+	}
+	if h.Kind == frame.KindAnnounce {
+		r.announcement(&h, b, r.now)
+		return
+	}
+	x := r.session(h.KeyID, h.Session)
+	if x == nil {
+		r.stats.UnknownSession++
+		return
+	}
+	if !x.window.Fresh(h.Counter) {
+		r.stats.Replayed++
+		return
+	}
+	if h.Kind == frame.KindHeartbeat {
+		r.openHeartbeat(x, &h, b)
+		return
+	}
+	r.openShard(x, &h, b)
+}
+
+func (r *Receiver) openHeartbeat(x *session, h *frame.Header, b []byte) {
+	plain, err := x.opener.Open(r.scratch[:0], h, b)
+	if err != nil {
+		r.stats.BadTag++
+		return
+	}
+	r.authentic(x, h)
+	r.heartbeat(x, h, plain)
+}
+
+func (r *Receiver) openShard(x *session, h *frame.Header, b []byte) {
+	st := x.stream(h.Class)
+	if st != nil && st.unwanted(h) {
+		r.stats.Surplus++
+		return
+	}
+	buf := r.pool.get(int(h.Shard))
+	shard, err := x.opener.Open(buf, h, b)
+	if err != nil {
+		r.stats.BadTag++
+		r.pool.put(buf)
+		return
+	}
+	r.authentic(x, h)
+	if st == nil {
+		if st, err = r.addStream(x, h.Class); err != nil {
+			r.stats.BadShape++
+			r.pool.put(buf)
+			return
+		}
+	}
+	if !st.put(h, shard, r.now) {
+		r.pool.put(buf)
+	}
+	r.boundShards(x)
+}
+
+// authentic notes that a frame was opened.
+func (r *Receiver) authentic(x *session, h *frame.Header) {
+	x.window.Mark(h.Counter)
+	r.stats.Accepted++
+	if !x.used {
+		r.firstUse(x)
+	}
+}
+
+// boundShards gives up the oldest blocks when shards take too much memory.
+func (r *Receiver) boundShards(x *session) {
+	for r.pool.inUse > r.shardLimit {
+		var most *stream
+		for _, s := range r.sessions {
+			for _, st := range s.streams[:s.classes] {
+				if st.count > 0 && (most == nil || st.count > most.count) {
+					most = st
+				}
+			}
+		}
+		if most == nil {
+			return
+		}
+		most.giveUp()
+		most.advance()
+	}
+}
+
+func (r *Receiver) expireBlocks() {
+	for _, x := range r.sessions {
+		for _, st := range x.streams[:x.classes] {
+			st.expire(x.window.Top(), r.now)
+		}
+	}
+}
+
+// tick does what time asks for.
+func (r *Receiver) tick() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = time.Now()
+	r.expireBlocks()
+	for _, id := range r.out.lost() {
+		if s := r.seriesOf(id.Epoch, id.Class); !s.holes.has(id.Seq) {
+			s.holes.add(id.Seq, id.Seq)
+		}
+	}
+	for _, s := range r.series {
+		r.expireHoles(s)
+	}
+	if r.now.Sub(r.storedAt) >= windowStored {
+		r.storeWindow()
+	}
+	r.watchSilence()
+	r.measureRate()
+}
+
+func (r *Receiver) storeWindow() {
+	r.storedAt = r.now
+	x := r.newest()
+	if x == nil || x.key.mark.Session != x.id || x.key.mark.Counter == x.window.Top() {
+		return
+	}
+	x.key.mark.Counter = x.window.Top()
+	r.keeper.later(x.key.file, x.key.mark)
+}
+
+func (r *Receiver) watchSilence() {
+	if r.silent || r.state(r.now) != StateSilent {
+		return
+	}
+	r.silent = true
+	r.log.Warn("link is silent: no heartbeat", "since", r.stats.LastHeartbeat, "alarm_after", r.cfg.AlarmAfter)
+}
+
+func (r *Receiver) measureRate() {
+	d := r.now.Sub(r.rateAt)
+	if d < rateOver {
+		return
+	}
+	r.stats.BitsPerSecond = float64(r.stats.Bytes-r.rateBytes) * 8 / d.Seconds()
+	r.rateAt, r.rateBytes = r.now, r.stats.Bytes
+}
+
+// leave stores the window's top, so that nothing received can be replayed
+// after a restart.
+func (r *Receiver) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = time.Now()
+	x := r.newest()
+	if x == nil || x.key.mark.Session != x.id {
+		return
+	}
+	x.key.mark.Counter = x.window.Top()
+	if err := r.keeper.store(x.key.file, x.key.mark); err != nil {
+		r.log.Warn("floor not stored", "err", err)
+	}
+}
+
+func (r *Receiver) takeBlock(number uint64) *block {
+	b := &block{}
+	if n := len(r.free); n > 0 {
+		b = r.free[n-1]
+		r.free = r.free[:n-1]
+	}
+	b.number = number
+	return b
+}
+
+func (r *Receiver) giveBlock(b *block) {
+	b.release(&r.pool)
+	if len(r.free) < maxFree {
+		r.free = append(r.free, b)
+	}
+}

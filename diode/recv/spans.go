@@ -1,0 +1,63 @@
+package recv
+
+import "slices"
+
+// maxSpans bounds the holes remembered per series. A batch from an older one
+// is then taken for a duplicate; it stays named as a gap.
+const maxSpans = 4096
+
+// spans is an ordered set of ranges of sequences that were declared missing.
+type spans struct{ list []span }
+
+type span struct{ first, last uint64 }
+
+// add notes a range above or between those known; it overlaps none.
+func (s *spans) add(first, last uint64) {
+	i, _ := s.find(first)
+	if i > 0 && s.list[i-1].last+1 == first {
+		s.list[i-1].last = last
+		return
+	}
+	s.list = slices.Insert(s.list, i, span{first, last})
+	if len(s.list) > maxSpans {
+		s.list = slices.Delete(s.list, 0, 1)
+	}
+}
+
+// has says whether seq is missing.
+func (s *spans) has(seq uint64) bool {
+	_, ok := s.find(seq)
+	return ok
+}
+
+// fill takes seq out.
+func (s *spans) fill(seq uint64) {
+	i, ok := s.find(seq)
+	if !ok {
+		return
+	}
+	x := s.list[i]
+	switch {
+	case x.first == x.last:
+		s.list = slices.Delete(s.list, i, i+1)
+	case seq == x.first:
+		s.list[i].first++
+	case seq == x.last:
+		s.list[i].last--
+	default:
+		s.list[i].last = seq - 1
+		s.list = slices.Insert(s.list, i+1, span{seq + 1, x.last})
+	}
+}
+
+// find returns the place of the first range that ends at or behind seq, and
+// whether it holds seq.
+func (s *spans) find(seq uint64) (int, bool) {
+	i, _ := slices.BinarySearchFunc(s.list, seq, func(x span, seq uint64) int {
+		if x.last < seq {
+			return -1
+		}
+		return 1
+	})
+	return i, i < len(s.list) && s.list[i].first <= seq
+}

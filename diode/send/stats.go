@@ -1,0 +1,100 @@
+package send
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/diode"
+)
+
+// Stats is what a sender has done so far.
+type Stats struct {
+	Session       uint64
+	Holding       bool      // the kernel does not take frames; nothing is lost
+	HoldingSince  time.Time // when Holding
+	HoldingCause  string    // when Holding
+	Holds         uint64    // times that it began to hold
+	Segmentation  bool      // UDP_SEGMENT in use
+	ShardBytes    int
+	Data, Parity  int // shape of full blocks
+	Frames        uint64
+	WireBytes     uint64 // Ethernet framing included
+	Blocks        uint64
+	Batches       uint64 // first time on the wire
+	PayloadBytes  uint64 // of those
+	Copies        uint64 // batches sent again: repeats and after errors
+	CopiesMissing uint64 // no longer retained, or changed, when their copy was due
+	Oversize      uint64 // batches above diode.MaxBatchBytes, left out
+	Heartbeats    uint64
+	Classes       map[diode.Class]ClassStats
+}
+
+// ClassStats is what is known of one class.
+type ClassStats struct {
+	Sent     uint64 // as last told to Source.Sent
+	Accepted uint64 // last sequence in the source
+	First    uint64 // first sequence retained
+}
+
+type counters struct {
+	session, holds, frames, wireBytes, blocks        atomic.Uint64
+	batches, payload, copies, missing, oversize, hbs atomic.Uint64
+	segmentation                                     atomic.Bool
+
+	mu    sync.Mutex // guards what follows
+	cause error
+	since time.Time // when the last hold began
+}
+
+func (c *counters) setHolding(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil && c.cause == nil {
+		c.since = time.Now()
+	}
+	c.cause = err
+}
+
+// Stats returns the figures so far. Safe at any time.
+func (s *Sender) Stats() Stats {
+	c := &s.stats
+	st := Stats{
+		Session:       c.session.Load(),
+		Holds:         c.holds.Load(),
+		Segmentation:  c.segmentation.Load(),
+		ShardBytes:    s.bulk.ShardBytes,
+		Data:          s.bulk.Data,
+		Parity:        s.bulk.Parity,
+		Frames:        c.frames.Load(),
+		WireBytes:     c.wireBytes.Load(),
+		Blocks:        c.blocks.Load(),
+		Batches:       c.batches.Load(),
+		PayloadBytes:  c.payload.Load(),
+		Copies:        c.copies.Load(),
+		CopiesMissing: c.missing.Load(),
+		Oversize:      c.oversize.Load(),
+		Heartbeats:    c.hbs.Load(),
+		Classes:       make(map[diode.Class]ClassStats, len(s.streams)),
+	}
+	for _, x := range s.streams {
+		first, next, _ := x.source.Bounds()
+		st.Classes[x.class] = ClassStats{Sent: x.told.Load(), Accepted: next - min(next, 1), First: first}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		st.Holding, st.HoldingSince, st.HoldingCause = true, c.since, c.cause.Error()
+	}
+	return st
+}
+
+// heldSince is when the last hold began.
+func (c *counters) heldSince(now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.since.IsZero() {
+		return now
+	}
+	return c.since
+}

@@ -1,0 +1,170 @@
+package send
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+)
+
+const (
+	maxBurstBytes = 65000                  // bytes in one UDP_SEGMENT call: an IP packet is at most 65535
+	maxBurst      = 64                     // frames in one call, UDP_MAX_SEGMENTS of Linux before 6.9
+	probeEvery    = 100 * time.Millisecond // while holding; as often as announcements otherwise
+	probesNeeded  = 2                      // ECONNREFUSED shows at the write after the one that was refused
+	bufferWait    = time.Millisecond       // after ENOBUFS, the device queue drains in less
+)
+
+// transmitter gathers sealed frames of one size into bursts and hands each to
+// the kernel. It returns only when the kernel accepted it, or ctx ended.
+type transmitter struct {
+	conn  PacketWriter
+	seg   *segmenter // nil: one Write per frame
+	pace  *pacer
+	log   *slog.Logger
+	stats *counters
+	probe func() []byte // what to send to see whether the link takes frames again
+
+	burst  int // frames at most
+	buf    []byte
+	used   int // bytes in buf
+	frames int
+	size   int  // bytes of every frame in the burst but the last
+	short  bool // the last one is shorter: nothing may follow it
+
+	held bool // there was an error since the last look: go back and send again
+}
+
+// room makes sure that a frame of size bytes fits and returns where to put it.
+func (t *transmitter) room(ctx context.Context, size int) ([]byte, error) {
+	full := t.frames >= t.burst || t.used+size > min(len(t.buf), maxBurstBytes)
+	if t.frames > 0 && (full || t.short || size > t.size) {
+		if err := t.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return t.buf[t.used:t.used:len(t.buf)], nil
+}
+
+// add takes the frame that was written where room said.
+func (t *transmitter) add(size int) {
+	if t.frames == 0 {
+		t.size = size
+	}
+	t.short = size < t.size
+	t.used += size
+	t.frames++
+}
+
+// flush sends the burst as soon as pacing allows.
+func (t *transmitter) flush(ctx context.Context) error {
+	if t.frames == 0 {
+		return nil
+	}
+	wire := t.used + t.frames*t.pace.perUDP
+	if err := t.pace.wait(ctx, wire); err != nil {
+		return err
+	}
+	if err := t.write(ctx); err != nil {
+		return err
+	}
+	t.stats.frames.Add(uint64(t.frames))
+	t.stats.wireBytes.Add(uint64(wire))
+	t.used, t.frames, t.short = 0, 0, false
+	return nil
+}
+
+// urgent sends one datagram at once with reserved tokens. What cannot be sent
+// is lost: the next one is due soon.
+func (t *transmitter) urgent(ctx context.Context, b []byte) error {
+	wire := len(b) + t.pace.perUDP
+	t.pace.take(wire)
+	if _, err := t.conn.Write(b); err != nil {
+		return t.refused(ctx, err)
+	}
+	t.stats.frames.Add(1)
+	t.stats.wireBytes.Add(uint64(wire))
+	return nil
+}
+
+func (t *transmitter) write(ctx context.Context) error {
+	for off := 0; off < t.used; {
+		n, err := t.writeFrom(off)
+		off += n
+		if err == nil {
+			continue
+		}
+		if err := t.refused(ctx, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFrom sends what it can from offset off with one call.
+func (t *transmitter) writeFrom(off int) (int, error) {
+	if t.seg != nil && t.used-off > t.size {
+		err := t.seg.send(t.buf[off:t.used], t.size)
+		if err == nil {
+			return t.used - off, nil
+		}
+		if !segmentationRefused(err) {
+			return 0, err
+		}
+		t.seg = nil
+		t.stats.segmentation.Store(false)
+		t.log.Warn("segmentation offload refused, sending frame by frame", "err", err)
+	}
+	end := min(off+t.size, t.used)
+	if _, err := t.conn.Write(t.buf[off:end]); err != nil {
+		return 0, err
+	}
+	return end - off, nil
+}
+
+// refused decides on an error of the kernel. It returns nil when the write may
+// be tried again.
+func (t *transmitter) refused(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, net.ErrClosed):
+		return fmt.Errorf("send: %w", err)
+	case errors.Is(err, syscall.EMSGSIZE):
+		return fmt.Errorf("send: a frame of %d bytes does not fit the interface; set the link's mtu to the interface's: %w", t.size, err)
+	case errors.Is(err, syscall.ENOBUFS):
+		return t.pace.sleep(ctx, bufferWait)
+	default:
+		return t.hold(ctx, err)
+	}
+}
+
+// hold waits until the link takes datagrams again. Announcements serve as
+// probes: they are harmless and useful to a receiver that has just come.
+func (t *transmitter) hold(ctx context.Context, cause error) error {
+	t.held = true
+	t.stats.holds.Add(1)
+	t.stats.setHolding(cause)
+	t.log.Warn("link does not take frames, holding", "err", cause)
+	for good := 0; good < probesNeeded; {
+		if err := t.pace.sleep(ctx, probeEvery); err != nil {
+			return err
+		}
+		_, err := t.conn.Write(t.probe())
+		switch {
+		case err == nil:
+			good++
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("send: %w", err)
+		default:
+			good = 0
+			t.stats.setHolding(err)
+		}
+	}
+	t.stats.setHolding(nil)
+	t.log.Info("link takes frames again")
+	return nil
+}
