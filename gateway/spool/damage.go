@@ -30,12 +30,12 @@ func (l *Log) damaged(seg *segment, f io.ReaderAt, h hole) {
 	l.mu.Lock()
 	known, seen := l.holes[h.first]
 	fresh := h.count()
-	if seen && known.end >= h.end {
+	if seen && known.end >= h.end && known.weight >= h.weight {
 		l.mu.Unlock()
 		return
 	}
-	if seen {
-		fresh = Count{Entries: h.end - known.end, Weight: h.weight - min(h.weight, known.weight)}
+	if seen { // met again, reaching further or with its weight known now
+		fresh = Count{Entries: h.end - min(h.end, known.end), Weight: h.weight - min(h.weight, known.weight)}
 	}
 	l.holes[h.first] = h
 	l.lost.add(fresh)

@@ -52,6 +52,9 @@ func (r *reader) open(v view) error {
 		return fmt.Errorf("spool: segment %d: %w", v.seg.base, err)
 	}
 	carried, carry := r.pos.sum, r.sumKnown && r.pos.seq == v.seg.base
+	if v.seg.base == 1 {
+		carried, carry = 0, true
+	}
 	r.f, r.v, r.win, r.winOff = f, v, r.win[:0], 0
 	r.pos = point{seq: v.seg.base, off: segmentHeadBytes}
 	head, err := readSegmentHead(f, v.seg.base)
@@ -306,6 +309,9 @@ func (e *unreadableError) Error() string {
 func (e *unreadableError) Unwrap() error { return e.err }
 
 func isUnreadable(err error) bool {
+	if err == nil {
+		return false
+	}
 	var e *unreadableError
 	return errors.As(err, &e)
 }
