@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -49,11 +50,13 @@ func (s *receiverServer) run(ctx context.Context, bulk *lane) error {
 
 // lend adds a lane to the Run in progress until that or the stream ends.
 func (s *receiverServer) lend(ctx context.Context, class Class, l *lane) error {
-	ls := s.state.running()
-	if ls == nil {
-		return toStatus(&Error{Code: CodeNotConfigured, Detail: "the stream of class 0 must be opened first", Retryable: true})
+	ls, err := s.state.running(ctx)
+	if err != nil {
+		return toStatus(err)
 	}
-	ls.add(class, l)
+	if !ls.add(class, l) {
+		return toStatus(&Error{Code: CodeRefused, Detail: fmt.Sprintf("class %d has a stream", class)})
+	}
 	defer ls.remove(class)
 	select {
 	case <-ls.over:
@@ -102,10 +105,15 @@ func (ls *lanes) Deliver(ctx context.Context, class Class, batch []byte, decided
 	return l.deliver(ctx, batch, decided)
 }
 
-func (ls *lanes) add(class Class, l *lane) {
+// add returns false when the class has a lane.
+func (ls *lanes) add(class Class, l *lane) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	if _, ok := ls.others[class]; ok {
+		return false
+	}
 	ls.others[class] = l
+	return true
 }
 
 func (ls *lanes) remove(class Class) {
@@ -113,9 +121,7 @@ func (ls *lanes) remove(class Class) {
 	l := ls.others[class]
 	delete(ls.others, class)
 	ls.mu.Unlock()
-	if l != nil {
-		l.end(&Error{Code: CodeGone, Detail: "the stream has ended", Retryable: true})
-	}
+	l.end(&Error{Code: CodeGone, Detail: "the stream has ended", Retryable: true})
 }
 
 func (ls *lanes) finish() {

@@ -68,10 +68,9 @@ func (s *pluginServer) Configure(ctx context.Context, r *proto.ConfigureRequest)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	if err := s.plugin.Configure(ctx, setup); err != nil {
+	if err := s.state.configure(func() error { return s.plugin.Configure(ctx, setup) }); err != nil {
 		return nil, toStatus(err)
 	}
-	s.state.configured()
 	return &proto.ConfigureResponse{}, nil
 }
 

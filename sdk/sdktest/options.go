@@ -32,6 +32,8 @@ type Options struct {
 type Target struct {
 	Delay  time.Duration // every send of datagrams takes that long
 	Refuse *sdk.Error    // dialling fails with it
+	// Discard reads TCP connections to their end, for a test that does not look at them: Accept has none then.
+	Discard bool
 }
 
 func (o Options) filled(t testing.TB, kind string) Options {

@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"bufio"
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,4 +46,13 @@ func TestTheTargetGetsLinesAgainAfterABreak(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Stop(t)
+}
+
+func TestConformance(t *testing.T) {
+	o := options()
+	o.Connect[address] = sdktest.Target{Discard: true}
+	sdktest.Sink(t, func() sdk.Sink { return forward.New() }, sdktest.SinkSuite{
+		Options: o,
+		Record:  func(i int) sdk.Record { return record(fmt.Sprint("line ", i)) },
+	})
 }

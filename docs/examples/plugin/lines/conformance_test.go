@@ -2,10 +2,14 @@ package lines_test
 
 import (
 	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/docs/examples/plugin/lines"
+	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/sdktest"
 )
 
@@ -32,4 +36,26 @@ func TestAnswersAfterTheAcknowledgement(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Stop(t)
+}
+
+func TestConformance(t *testing.T) {
+	sdktest.Receiver(t, func() sdk.Receiver { return lines.New() }, sdktest.ReceiverSuite{
+		Message: func(i int) []byte { return fmt.Appendf(nil, "line %d, %0200d\n", i, i) },
+		Payload: func(i int) []byte { return fmt.Appendf(nil, "line %d, %0200d", i, i) },
+		Client: func(t testing.TB, c net.Conn) net.Conn {
+			t.Helper()
+			greeting := make([]byte, 1) // the empty greeting's line break
+			if _, err := io.ReadFull(c, greeting); err != nil {
+				t.Fatal(err)
+			}
+			return c
+		},
+		Answer: func(in *bufio.Reader) error {
+			got, err := in.ReadString('\n')
+			if err == nil && got != "ok\n" {
+				err = fmt.Errorf("answer %q", got)
+			}
+			return err
+		},
+	})
 }

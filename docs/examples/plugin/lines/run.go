@@ -17,8 +17,9 @@ import (
 // Limits (ours).
 const (
 	maxLine     = 64 << 10 // bytes of one line
-	unanswered  = 64       // lines of one connection on their way to the spool: bounds its queue
+	unanswered  = 4096     // lines of one connection on their way to the spool: bounds its queue
 	answerLimit = 10 * time.Second
+	lastLines   = 200 * time.Millisecond // what arrives so soon after Drain is still read
 )
 
 // Run accepts connections until ctx ends or Drain has been obeyed.
@@ -77,7 +78,7 @@ func (p *Plugin) serve(ctx context.Context, w *sdk.Writer, c net.Conn) {
 	wg.Go(func() {
 		select {
 		case <-p.draining:
-			_ = c.SetReadDeadline(time.Unix(1, 0)) // read nothing more, answer what was read
+			_ = c.SetReadDeadline(time.Now().Add(lastLines)) // and answer what was read
 		case <-reading.Done():
 		}
 	})
