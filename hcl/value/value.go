@@ -281,6 +281,9 @@ func (l Limits) checkNumber(n float64, t Type, what string) (text, advice string
 func Text(n float64, t Type) string {
 	switch t {
 	case Duration:
+		if n == 0 {
+			return "0s"
+		}
 		return withUnit(n, durationUnits())
 	case Bytes:
 		return withUnit(n, byteUnits())
