@@ -40,8 +40,13 @@ var otherPlace = regexp.MustCompile(`at (\S+):(\d+),(\d+)-[\d,]*\d`)
 func (s *Sources) Problems(diags hcl.Diagnostics) Problems {
 	var out Problems
 	explained := map[string]bool{}
+	last := Problem{}
 	for _, d := range diags {
 		p := fromDiagnostic(d)
+		echo := p.Rule == "syntax" && p.Text == last.Text && p.Range.Start.Line <= last.Range.Start.Line+1
+		if last = p; echo {
+			continue // an unclosed quote makes the parser stumble line after line
+		}
 		if d.Severity == hcl.DiagError && s.explainUnquoted(&p) {
 			if line := place(lineOnly(p.Range)); explained[line] {
 				continue // one slip, one message: the parser stumbles several times over it
@@ -85,6 +90,9 @@ func fromDiagnostic(d *hcl.Diagnostic) Problem {
 	}
 	if rule, ok := d.Extra.(Rule); ok {
 		p.Rule = rule
+	}
+	if p.Rule == value.RuleSecret {
+		p.Snippet = []string{} // withSnippet leaves it alone
 	}
 	for _, w := range wordings {
 		name := w.detail.FindStringSubmatch(d.Detail)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/sluice-gateway/sluice/hcl/value"
 )
 
 // Severity says whether a configuration can be used in spite of a problem.
@@ -20,7 +22,7 @@ const (
 )
 
 // Rule names the rule that a problem is about, for scripts and for callers that decide on it.
-type Rule string
+type Rule = value.Rule
 
 // Rules that callers decide on; the others are words for people and scripts.
 const (

@@ -26,7 +26,7 @@ func Decode(body hcl.Body, s sdk.Schema, ctx *hcl.EvalContext) (json.RawMessage,
 		}}
 	}
 	got, diags := hcldec.Decode(body, Spec(s), ctx)
-	hintAtCore(diags, s)
+	explain(diags, s)
 	if got.IsNull() || !got.IsKnown() {
 		return nil, diags
 	}

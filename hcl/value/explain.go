@@ -11,6 +11,12 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// Rule names the rule that a diagnostic is about. It travels in hcl.Diagnostic.Extra.
+type Rule string
+
+// RuleSecret is given to a secret that was written out. Its source line must not be shown: messages end up in logs.
+const RuleSecret Rule = "secret"
+
 // problem is one error diagnostic at a place: what is wrong, and what to do.
 func problem(at hcl.Range, text, advice string) hcl.Diagnostics {
 	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: text, Detail: advice, Subject: &at}}

@@ -40,8 +40,10 @@ func ReadSecret(expr hcl.Expression, ctx *hcl.EvalContext) (SecretRef, hcl.Diagn
 		return SecretRef{}, diags
 	}
 	if !isSecret(v) {
-		return SecretRef{}, problem(expr.Range(), "a secret does not stand in a configuration",
+		refused := problem(expr.Range(), "a secret does not stand in a configuration",
 			`write secret("name") and put the value into the node's secrets under that name`)
+		refused[0].Extra = RuleSecret
+		return SecretRef{}, refused
 	}
 	name := v.GetAttr(secretKey)
 	if name.IsNull() || !name.IsKnown() || name.AsString() == "" {
