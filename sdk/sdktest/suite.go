@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func (c common) describe(t *testing.T) {
 	}
 	checkSchema(t, "config", first.Schema)
 	again, err := b.client.Describe(t.Context())
-	if err != nil || fmt.Sprint(again) != fmt.Sprint(first) {
+	if err != nil || !reflect.DeepEqual(again, first) {
 		t.Errorf("described differently the second time: %+v, %v", again, err)
 	}
 }

@@ -200,7 +200,8 @@ func (r *receiverSuite) drainStuck(t *testing.T) {
 	h.Records(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), shortDrain)
 	defer cancel()
-	if err := h.border.client.Drain(ctx); err != nil && ctx.Err() == nil {
+	// The plugin's side may see the deadline a moment before this one and end the call as unavailable.
+	if err := h.border.client.Drain(ctx); err != nil && ctx.Err() == nil && sdk.CodeOf(err) != sdk.CodeUnavailable {
 		t.Errorf("drain: %v", err)
 	}
 	_ = h.border.wait(t, h.run, shortDrain+promptly) //nolint:errcheck // what was not acknowledged may be an error
