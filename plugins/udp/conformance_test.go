@@ -1,0 +1,21 @@
+package udp_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/plugins/udp"
+	"github.com/sluice-gateway/sluice/sdk"
+	"github.com/sluice-gateway/sluice/sdk/sdktest"
+)
+
+func TestConformance(t *testing.T) {
+	for _, protocol := range []string{"opaque", "syslog"} {
+		t.Run(protocol, func(t *testing.T) {
+			sdktest.Receiver(t, func() sdk.Receiver { return udp.New() }, sdktest.ReceiverSuite{
+				Options: sdktest.Options{Config: fmt.Sprintf(`{"protocol": %q}`, protocol)},
+				Message: func(i int) []byte { return fmt.Appendf(nil, "<13>datagram %d", i) },
+			})
+		})
+	}
+}
