@@ -12,7 +12,7 @@
 //	   v
 //	headers.go        block types, labels, names; the same object twice is an error, nothing is merged
 //	   v
-//	node.go diode.go receiver.go sink.go route.go exception.go     core attributes, references
+//	node.go diode.go receiver.go route.go exception.go     core attributes, references
 //	   v
 //	cross.go          what one block says against another: Load ends here
 //	   v

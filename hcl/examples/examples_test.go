@@ -80,3 +80,31 @@ func TestQuickstartIsEmbedded(t *testing.T) {
 		t.Errorf("dmz: %+v", dmz)
 	}
 }
+
+// traits is what the plugins of the examples say of their bodies, given by hand.
+func traits() map[string]config.Traits {
+	file := config.Traits{Protocol: "file", Kind: "any", Delivery: "written"}
+	return map[string]config.Traits{
+		"receiver.udp.syslog":      {Protocol: "syslog", Network: "udp", Encryption: "none", Kind: "syslog"},
+		"receiver.udp.kics-agents": {Protocol: "opaque", Network: "udp", Encryption: "by-endpoint", Kind: "opaque"},
+		"receiver.tcp.syslog-tls":  {Protocol: "syslog", Network: "tcp", Encryption: "tls", Kind: "syslog"},
+		"sink.kics.node-a":         {Protocol: "kics-telemetry", Network: "udp", Kind: "opaque", Delivery: "sent"},
+		"sink.file.records":        file,
+		"sink.file.archive":        file,
+	}
+}
+
+// TestExamplesPassTheChecks holds the examples against the rules that need traits, with nothing to warn about.
+func TestExamplesPassTheChecks(t *testing.T) {
+	for dir, encryption := range map[string]string{"quickstart": "none", "substation-7": "tls"} {
+		c, _, problems := config.LoadFS(os.DirFS(dir))
+		if len(problems) > 0 {
+			t.Fatalf("%s:\n%s", dir, problems)
+		}
+		known := traits()
+		known["receiver.tcp.syslog"] = config.Traits{Protocol: "syslog", Network: "tcp", Encryption: encryption, Kind: "syslog"}
+		if problems := config.Check(c, known); len(problems) > 0 {
+			t.Errorf("%s:\n%s", dir, problems)
+		}
+	}
+}
