@@ -20,7 +20,7 @@ func (l *Log) retire(now time.Time) (time.Duration, error) {
 		if seg == nil {
 			return wait, nil
 		}
-		if err := l.deleteOldest(seg); err != nil {
+		if err := l.deleteOldest(seg, false); err != nil {
 			return retryEvery, err
 		}
 	}
@@ -30,7 +30,7 @@ func (l *Log) retire(now time.Time) (time.Duration, error) {
 func (l *Log) expired(now time.Time) (*segment, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.mayGo() || !l.segs[0].passed {
+	if !l.sent() || !l.segs[0].passed {
 		return nil, idleLook
 	}
 	if left := l.opts.KeepSent - now.Sub(l.segs[0].touched); left > 0 {
@@ -42,6 +42,13 @@ func (l *Log) expired(now time.Time) (*segment, time.Duration) {
 // mayGo says that the oldest segment does not hold the newest entry; mu is held.
 func (l *Log) mayGo() bool {
 	return len(l.segs) >= 2 && l.segs[1].base < l.next
+}
+
+// sent says that the oldest segment may go and that all cursors have passed it: a
+// cursor may have come since it was stamped. mu is held.
+func (l *Log) sent() bool {
+	acked, found := l.slowest()
+	return found && l.mayGo() && l.segs[1].base-1 <= acked
 }
 
 // markPassed stamps segments that all cursors have now passed: how long they are
@@ -91,14 +98,13 @@ func (l *Log) slowest() (acked uint64, found bool) {
 // reclaimSent deletes the oldest segment if all cursors have passed it.
 func (l *Log) reclaimSent() bool {
 	l.mu.Lock()
-	acked, found := l.slowest()
-	if !found || !l.mayGo() || l.segs[1].base-1 > acked {
+	if !l.sent() {
 		l.mu.Unlock()
 		return false
 	}
 	seg := l.segs[0]
 	l.mu.Unlock()
-	return l.deleteOldest(seg) == nil
+	return l.deleteOldest(seg, false) == nil
 }
 
 // dropOldest deletes the oldest segment, sent or not, and counts what was unsent.
@@ -119,7 +125,7 @@ func (l *Log) dropOldest() bool {
 	for _, b := range behind {
 		b.count = l.between(b.from, end)
 	}
-	if err := l.deleteOldest(seg); err != nil {
+	if err := l.deleteOldest(seg, true); err != nil {
 		return false
 	}
 	l.countDrop(DropOldestUnsent, total)
@@ -165,13 +171,14 @@ func (l *Log) between(from, end uint64) Count {
 	return c
 }
 
-// deleteOldest removes seg if it still is the oldest. The directory is synced
+// deleteOldest removes seg if it still is the oldest and, unless unsent entries may
+// go too, all cursors have still passed it. The directory is synced
 // before the next may go, so that a crash never leaves a hole between segments.
-func (l *Log) deleteOldest(seg *segment) error {
+func (l *Log) deleteOldest(seg *segment, unsentToo bool) error {
 	l.deleteMu.Lock()
 	defer l.deleteMu.Unlock()
 	l.mu.Lock()
-	if !l.mayGo() || l.segs[0] != seg {
+	if !l.mayGo() || l.segs[0] != seg || !(unsentToo || l.sent()) {
 		l.mu.Unlock()
 		return nil
 	}
