@@ -17,6 +17,7 @@ const (
 	batchVersion   = 1
 	fixedHeader    = 45 // bytes before the receiver's name
 	flagZstd       = 1 << 0
+	minRecordBytes = 4 // connection index, time, kind, payload length; the count of connections takes one byte more
 	kindMask       = 0x7f
 	eventBit       = 0x80
 )
@@ -87,6 +88,8 @@ func (h Header) check(body int) error {
 		return fmt.Errorf("%w: first sequence %d with %d records", ErrBatch, h.First, h.Count)
 	case h.BodyBytes > MaxBodyBytes:
 		return fmt.Errorf("%w: body of %d bytes, the limit is %d", ErrBatch, h.BodyBytes, MaxBodyBytes)
+	case uint64(h.Count)*minRecordBytes+1 > uint64(h.BodyBytes):
+		return fmt.Errorf("%w: %d records in a body of %d bytes", ErrBatch, h.Count, h.BodyBytes)
 	case !h.Zstd && int(h.BodyBytes) != body:
 		return fmt.Errorf("%w: body of %d bytes announced, %d present", ErrBatch, h.BodyBytes, body)
 	}

@@ -44,7 +44,8 @@ type Intake interface {
 	// Deliver hands over one encoded batch. It blocks while the credit of the class is used up; batch may be used again
 	// when it returns. decided is called once, in the order of Deliver calls of a class, from another goroutine: with nil
 	// when the batch is durable in the spool, with an *Error of CodeDropped when the core did not keep it (the core has
-	// counted that), or with CodeGone when nobody will ever know. It must not block.
+	// counted that), or with CodeGone when nobody will ever know. It must not block. It is not called when Deliver returns
+	// an error.
 	Deliver(ctx context.Context, class Class, batch []byte, decided func(error)) error
 }
 
@@ -53,7 +54,8 @@ type Outlet interface {
 	// Next blocks until there is a delivery. Its bytes are the caller's.
 	Next(ctx context.Context) (Delivery, error)
 	// Ack says that all deliveries up to through are delivered, except the rejected records, which go to the dead-letter
-	// log with their reason. It is cumulative.
+	// log with their reason. It is cumulative. A rejection comes with or before the Ack that covers its delivery; through
+	// may repeat an earlier value (0 before the first).
 	Ack(ctx context.Context, through uint64, rejected ...Rejection) error
 	// Hold reports that the target takes nothing at the moment (reason "" = it does again). It is shown in status; it
 	// drops nothing.
@@ -91,8 +93,13 @@ type Network interface {
 
 // PacketReader reads datagrams in batches.
 type PacketReader interface {
-	// ReadBatch blocks until there are datagrams. They are valid until the next call.
+	// ReadBatch blocks until there are datagrams. They are valid until the next call. The error is io.EOF after Finish
+	// and net.ErrClosed after Close or when the core has gone.
 	ReadBatch(ctx context.Context) ([]Datagram, error)
+	// Finish asks the core for no more: ReadBatch returns what has been handed over, and then io.EOF. It does not block
+	// and may be called concurrently. This is how a receiver of datagrams obeys Drain without losing any.
+	Finish()
+	// Close discards what has been handed over and not read; these datagrams are lost. After io.EOF there are none.
 	Close() error
 }
 
@@ -108,7 +115,9 @@ type Datagram struct {
 type PacketSender interface {
 	// Send hands datagrams to the kernel in order and returns how many it took. The error belongs to the socket, not
 	// surely to the datagram after the last: ECONNREFUSED (as syscall.Errno) reports that an earlier one met a closed
-	// port. Send(ctx, nil) only asks for such a pending error. One Send at a time.
+	// port. Send(ctx, nil) only asks for such a pending error. One Send at a time. After an error that is no errno, which
+	// includes the end of ctx, the sender has ended and must be dialled again; it is then not known whether the datagrams
+	// after the count have been sent.
 	Send(ctx context.Context, datagrams [][]byte) (int, error)
 	Close() error
 }
@@ -140,11 +149,21 @@ func (s Setup) Path(p string) string {
 	return filepath.Join(s.RootDir, p)
 }
 
-// ConnectionOf returns what the core knows of a connection that Listener accepted.
+// ConnectionOf returns what the core knows of a connection that Listener accepted, also through a *tls.Conn around it.
 func ConnectionOf(c net.Conn) Connection {
-	type described interface{ Connection() Connection }
-	if d, ok := c.(described); ok {
-		return d.Connection()
+	type (
+		described interface{ Connection() Connection }
+		wrapping  interface{ NetConn() net.Conn } // as crypto/tls.Conn does
+	)
+	for inner := c; inner != nil; {
+		if d, ok := inner.(described); ok {
+			return d.Connection()
+		}
+		w, ok := inner.(wrapping)
+		if !ok {
+			break
+		}
+		inner = w.NetConn()
 	}
 	remote, _ := netip.ParseAddrPort(c.RemoteAddr().String())
 	return Connection{Remote: remote}

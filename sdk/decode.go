@@ -23,11 +23,12 @@ type Decoder struct {
 	head  Header
 	next  uint64
 	left  uint32
-	last  time.Time
+	last  int64 // Unix nanoseconds
 }
 
 // Open starts reading an encoded batch and returns its header.
 func (d *Decoder) Open(raw []byte) (Header, error) {
+	d.rest, d.left = nil, 0 // after an error there is nothing to read
 	h, body, err := ParseHeader(raw)
 	if err != nil {
 		return Header{}, err
@@ -37,9 +38,12 @@ func (d *Decoder) Open(raw []byte) (Header, error) {
 			return Header{}, err
 		}
 	}
-	d.head, d.next, d.left, d.last = h, h.First, h.Count, h.Base
-	d.rest, err = d.table(body)
-	return h, err
+	rest, err := d.table(body)
+	if err != nil {
+		return Header{}, err
+	}
+	d.head, d.next, d.left, d.last, d.rest = h, h.First, h.Count, h.Base.UnixNano(), rest
+	return h, nil
 }
 
 func (d *Decoder) inflate(body []byte, size uint32) ([]byte, error) {
@@ -104,7 +108,8 @@ func parseRemote(b []byte) (netip.AddrPort, error) {
 	return a, nil
 }
 
-// Next reads the next record into r. It returns false at the end of the batch or with an error.
+// Next reads the next record into r. It returns false at the end of the batch or with an error, after which the rest
+// of the batch cannot be read.
 func (d *Decoder) Next(r *Record) (bool, error) {
 	if d.left == 0 {
 		if len(d.rest) != 0 {
@@ -123,7 +128,8 @@ func (d *Decoder) Next(r *Record) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	r.Received = d.last.Add(time.Duration(delta))
+	received := d.last + delta // wraps as the encoder's difference did
+	r.Received = time.Unix(0, received)
 	if rest, err = d.kind(r, rest); err != nil {
 		return false, err
 	}
@@ -132,7 +138,7 @@ func (d *Decoder) Next(r *Record) (bool, error) {
 	}
 	r.ID = RecordID{Stream: d.head.Stream, Sequence: d.next}
 	r.Connection = d.conns[conn]
-	d.rest, d.last = rest, r.Received
+	d.rest, d.last = rest, received
 	d.next++
 	d.left--
 	return true, nil

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -53,20 +54,48 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// toStatus packs err so that fromStatus on the other side returns an equal *Error.
+// maxDetail bounds a text that crosses the border, bytes (ours): trailers and control messages have small limits.
+const maxDetail = 1024
+
+// text makes s fit for the border: protobuf refuses strings that are not UTF-8, and a refused message breaks a stream.
+func text(s string) string {
+	if len(s) > maxDetail {
+		s = s[:maxDetail] + "…"
+	}
+	return strings.ToValidUTF8(s, "\ufffd")
+}
+
+// asError finds the Error in err's chain, with what was wrapped around it as the detail, or makes one.
+func asError(err error) *Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return &Error{Code: CodeInternal, Detail: err.Error()}
+	}
+	if whole := err.Error(); whole != e.Error() {
+		return &Error{Code: e.Code, Detail: whole, Retryable: e.Retryable, Path: e.Path}
+	}
+	return e
+}
+
+// toStatus packs err so that fromStatus on the other side returns an *Error with the same code, path and text.
 func toStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if !errors.As(err, &e) {
-		e = &Error{Code: CodeInternal, Detail: err.Error()}
-	}
-	st, derr := status.New(codes.Unknown, e.Error()).WithDetails(errorMessage(e))
+	e := asError(err)
+	st, derr := status.New(codes.Unknown, text(e.Error())).WithDetails(errorMessage(e))
 	if derr != nil {
-		return status.Error(codes.Unknown, e.Error())
+		return status.Error(codes.Unknown, text(e.Error()))
 	}
 	return st.Err()
+}
+
+// ended is the error of a stream that broke: the end of ctx explains it better than what the transport says of it.
+func ended(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fromStatus(err)
 }
 
 // fromStatus unpacks what toStatus packed; errors of the transport itself become CodeGone or CodeUnavailable.
@@ -94,7 +123,18 @@ func fromStatus(err error) error {
 }
 
 func errorMessage(e *Error) *proto.Error {
-	return &proto.Error{Code: string(e.Code), Detail: e.Detail, Retryable: e.Retryable, Path: e.Path}
+	if e == nil {
+		e = &Error{Code: CodeInternal, Detail: "no reason given"}
+	}
+	return &proto.Error{Code: text(string(e.Code)), Detail: text(e.Detail), Retryable: e.Retryable, Path: texts(e.Path)}
+}
+
+func texts(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = text(s)
+	}
+	return out
 }
 
 func errorFrom(m *proto.Error) *Error {

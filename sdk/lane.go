@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/sluice-gateway/sluice/sdk/proto"
@@ -12,7 +13,11 @@ import (
 type lane struct {
 	send func(*proto.Batch) error
 
-	sending sync.Mutex // gRPC allows one Send at a time, and order on the wire must be order in waiting
+	// sending is a mutex that a context can give up on: gRPC allows one Send at a time, and the order on the wire must be
+	// the order in waiting.
+	sending chan struct{}
+
+	deciding sync.Mutex // held while batches are taken from waiting and decided, so that this happens in order
 
 	mu      sync.Mutex // guards what follows
 	credit  int64
@@ -28,15 +33,19 @@ type outstanding struct {
 }
 
 func newLane(credit uint64, send func(*proto.Batch) error) *lane {
-	return &lane{send: send, credit: int64(min(credit, 1<<40)), freed: make(chan struct{})} //nolint:gosec // bounded
+	return &lane{send: send, credit: int64(min(credit, 1<<40)), freed: make(chan struct{}), sending: make(chan struct{}, 1)} //nolint:gosec // bounded
 }
 
 func (l *lane) deliver(ctx context.Context, batch []byte, decided func(error)) error {
 	if len(batch) > MaxBatchBytes {
-		return &Error{Code: CodeTooLarge, Detail: "batch exceeds the limit"}
+		return &Error{Code: CodeTooLarge, Detail: fmt.Sprintf("batch of %d bytes, the limit is %d", len(batch), MaxBatchBytes)}
 	}
-	l.sending.Lock()
-	defer l.sending.Unlock()
+	select {
+	case l.sending <- struct{}{}:
+		defer func() { <-l.sending }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if err := l.reserve(ctx, int64(len(batch)), decided); err != nil {
 		return err
 	}
@@ -73,6 +82,8 @@ func (l *lane) reserve(ctx context.Context, n int64, decided func(error)) error 
 // acknowledge decides everything up to the through-th batch of the lane. An acknowledgement beyond what was sent is
 // cut to it: a faulty core must not make a plugin panic.
 func (l *lane) acknowledge(through uint64, err error) {
+	l.deciding.Lock()
+	defer l.deciding.Unlock()
 	l.mu.Lock()
 	n := 0
 	if through > l.through {
@@ -93,6 +104,8 @@ func (l *lane) acknowledge(through uint64, err error) {
 
 // end decides everything outstanding with err; later deliveries fail with it.
 func (l *lane) end(err error) {
+	l.deciding.Lock()
+	defer l.deciding.Unlock()
 	l.mu.Lock()
 	if l.ended != nil {
 		l.mu.Unlock()

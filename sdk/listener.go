@@ -41,11 +41,22 @@ func (l *listener) offer(c *proto.Connection, f *os.File) {
 	case l.in <- &conn{UnixConn: u, from: Connection{Remote: remote, Interface: c.GetInterface()}, local: local}:
 	case <-l.done:
 		_ = u.Close()
+		return
+	}
+	select {
+	case <-l.done:
+		l.discard() // closed meanwhile
+	default:
 	}
 }
 
 // Accept returns net.ErrClosed after Close or when the core has gone.
 func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case <-l.done:
+		return nil, net.ErrClosed
+	default:
+	}
 	select {
 	case c := <-l.in:
 		return c, nil
@@ -57,20 +68,26 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) end() {
 	if l != nil {
 		l.once.Do(func() { close(l.done) })
+		l.discard()
+	}
+}
+
+// discard closes the connections that nobody will accept.
+func (l *listener) discard() {
+	for {
+		select {
+		case c := <-l.in:
+			_ = c.Close()
+		default:
+			return
+		}
 	}
 }
 
 // Close stops Accept; connections accepted before live on. Those not yet accepted are closed.
 func (l *listener) Close() error {
 	l.end()
-	for {
-		select {
-		case c := <-l.in:
-			_ = c.Close()
-		default:
-			return nil
-		}
-	}
+	return nil
 }
 
 // Addr has no meaning: the core listens on every service interface.

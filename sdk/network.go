@@ -49,13 +49,23 @@ func (n *network) run() error {
 	for {
 		m, f, err := n.sock.Receive()
 		if errors.Is(err, control.ErrTruncated) {
-			continue // the core sees its end of the connection close and counts it
+			n.truncated(m)
+			continue
 		}
 		if err != nil {
 			n.end(err)
 			return err
 		}
 		n.dispatch(m, f)
+	}
+}
+
+// truncated handles a message whose descriptor got lost at this process's limit of open files. The core sees its end of
+// a connection or feed close and counts it; a request must not wait for ever.
+func (n *network) truncated(m *proto.Control) {
+	if m.GetResult() != nil {
+		e := &Error{Code: CodeUnavailable, Detail: control.ErrTruncated.Error(), Retryable: true}
+		n.resolve(m.GetId(), &proto.Result{Error: errorMessage(e)}, nil)
 	}
 }
 
@@ -85,17 +95,24 @@ func (n *network) resolve(id uint64, r *proto.Result, f *os.File) {
 	ch, ok := n.waiting[id]
 	delete(n.waiting, id)
 	n.mu.Unlock()
-	if !ok {
-		if f != nil {
-			_ = f.Close()
-		}
-		return
-	}
 	res := result{file: f}
 	if r.GetError() != nil {
 		res.err = errorFrom(r.GetError())
 	}
-	ch <- res
+	if !ok || res.err != nil {
+		res.discard()
+	}
+	if ok {
+		ch <- res // has room: whoever takes the channel out of the map answers it, once
+	}
+}
+
+// discard closes a descriptor that nobody takes.
+func (r *result) discard() {
+	if r.file != nil {
+		_ = r.file.Close()
+		r.file = nil
+	}
 }
 
 // request sends a request and waits for its result.
@@ -111,16 +128,27 @@ func (n *network) request(ctx context.Context, m *proto.Control) (*os.File, erro
 	n.waiting[m.GetId()] = ch
 	n.mu.Unlock()
 	if err := n.sock.Send(m, nil, requestPatience); err != nil {
+		n.forget(m.GetId(), ch)
 		return nil, err
 	}
 	select {
 	case r := <-ch:
 		return r.file, r.err
 	case <-ctx.Done():
-		n.mu.Lock()
-		delete(n.waiting, m.GetId())
-		n.mu.Unlock()
+		n.forget(m.GetId(), ch)
 		return nil, ctx.Err()
+	}
+}
+
+// forget gives up on a request. Its result may be on the way already.
+func (n *network) forget(id uint64, ch chan result) {
+	n.mu.Lock()
+	_, waiting := n.waiting[id]
+	delete(n.waiting, id)
+	n.mu.Unlock()
+	if !waiting {
+		r := <-ch
+		r.discard()
 	}
 }
 
@@ -136,28 +164,43 @@ func (n *network) end(err error) {
 	n.packets.end()
 }
 
-// Listener asks the core for the accepted connections of the block's port.
+// Listener asks the core for the accepted connections of the block's port. It takes the place of an earlier one.
 func (n *network) Listener(ctx context.Context) (net.Listener, error) {
 	l := newListener()
 	n.mu.Lock()
+	n.listener.end()
 	n.listener = l
 	n.mu.Unlock()
-	if _, err := n.request(ctx, listenRequest("tcp")); err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	if err := n.listen(ctx, "tcp"); err != nil {
+		l.end()
+		return nil, err
 	}
 	return l, nil
 }
 
-// Packets asks the core for the datagrams of the block's port.
+// Packets asks the core for the datagrams of the block's port. It takes the place of an earlier one.
 func (n *network) Packets(ctx context.Context) (PacketReader, error) {
 	p := newPacketReader()
 	n.mu.Lock()
+	n.packets.end()
 	n.packets = p
 	n.mu.Unlock()
-	if _, err := n.request(ctx, listenRequest("udp")); err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	if err := n.listen(ctx, "udp"); err != nil {
+		p.end()
+		return nil, err
 	}
 	return p, nil
+}
+
+func (n *network) listen(ctx context.Context, kind string) error {
+	f, err := n.request(ctx, &proto.Control{Kind: &proto.Control_Listen{Listen: &proto.Listen{Network: kind}}})
+	if f != nil {
+		_ = f.Close() // connections and feeds come in messages of their own
+	}
+	if err != nil {
+		return fmt.Errorf("listen %s: %w", kind, err)
+	}
+	return nil
 }
 
 // Dial asks the core for a TCP connection.
@@ -188,10 +231,6 @@ func (n *network) dial(ctx context.Context, kind, address string) (*net.UnixConn
 		return nil, fmt.Errorf("dial %s %s: %w", kind, address, &Error{Code: CodeInternal, Detail: "granted without a socket"})
 	}
 	return control.Stream(f)
-}
-
-func listenRequest(kind string) *proto.Control {
-	return &proto.Control{Kind: &proto.Control_Listen{Listen: &proto.Listen{Network: kind}}}
 }
 
 // noNetwork is what a plugin sees that nobody started.

@@ -16,12 +16,20 @@ import (
 
 // packetReader merges the feeds of a receiver's UDP sockets, one per interface and family. Each feed has a goroutine
 // and one buffer of control.MaxFrame bytes, which belongs to the caller of ReadBatch until its next call.
+//
+//	reading ── Finish ──► finishing ── last feed at its end ──► drained (io.EOF)
+//	   └──────────── Close, core gone ──────────────────────────► closed (net.ErrClosed)
 type packetReader struct {
-	full chan *packetBatch
-	done chan struct{}
-	once sync.Once
-	out  *packetBatch // with the caller of ReadBatch
-	wg   sync.WaitGroup
+	full    chan *packetBatch
+	done    chan struct{} // closed by end
+	drained chan struct{} // closed when the last feed has ended after Finish
+	out     *packetBatch  // with the caller of ReadBatch
+
+	mu        sync.Mutex // guards what follows
+	feeds     map[*net.UnixConn]struct{}
+	closed    bool
+	finishing bool
+	wg        sync.WaitGroup
 }
 
 type packetBatch struct {
@@ -30,9 +38,13 @@ type packetBatch struct {
 }
 
 func newPacketReader() *packetReader {
-	return &packetReader{full: make(chan *packetBatch), done: make(chan struct{})}
+	return &packetReader{
+		full: make(chan *packetBatch), done: make(chan struct{}), drained: make(chan struct{}),
+		feeds: map[*net.UnixConn]struct{}{},
+	}
 }
 
+// offer takes over a feed's descriptor.
 func (p *packetReader) offer(f *proto.Feed, file *os.File) {
 	if file == nil {
 		return
@@ -43,23 +55,34 @@ func (p *packetReader) offer(f *proto.Feed, file *os.File) {
 	}
 	u, err := control.Stream(file)
 	if err != nil {
-		return // the core sees the feed close and counts
+		return // at the limit of open files: the core sees the feed close and counts
 	}
-	p.wg.Go(func() { p.feed(u, f.GetInterface()) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.finishing {
+		_ = u.Close()
+		return
+	}
+	p.feeds[u] = struct{}{}
+	p.wg.Go(func() {
+		p.feed(u, f.GetInterface())
+		p.leave(u)
+	})
 }
 
-// feed reads frames until the core closes the feed or the reader is closed.
+// leave forgets a feed that has ended.
+func (p *packetReader) leave(u *net.UnixConn) {
+	_ = u.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.feeds, u)
+	if p.finishing && len(p.feeds) == 0 {
+		close(p.drained)
+	}
+}
+
+// feed reads frames until the feed ends or the reader is closed.
 func (p *packetReader) feed(u *net.UnixConn, iface string) {
-	defer u.Close() //nolint:errcheck // nothing is written to it
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-p.done:
-			_ = u.Close()
-		case <-stop:
-		}
-	}()
 	buf := make([]byte, control.MaxFrame)
 	b := &packetBatch{free: make(chan struct{}, 1)}
 	for {
@@ -68,9 +91,9 @@ func (p *packetReader) feed(u *net.UnixConn, iface string) {
 			return
 		}
 		if b.grams, err = datagrams(b.grams[:0], frame, iface); err != nil {
-			return
+			return // the core broke the format; it sees its end close
 		}
-		if !p.pass(b) {
+		if len(b.grams) > 0 && !p.pass(b) {
 			return
 		}
 	}
@@ -95,7 +118,7 @@ func readFrame(r io.Reader, buf []byte) ([]byte, error) {
 	if _, err := io.ReadFull(r, buf[:control.FrameHeader]); err != nil {
 		return nil, err
 	}
-	n := int(binary.LittleEndian.Uint32(buf))
+	n := binary.LittleEndian.Uint32(buf)
 	if n > control.MaxFrame-control.FrameHeader {
 		return nil, fmt.Errorf("%w: %d bytes", control.ErrFrame, n)
 	}
@@ -115,16 +138,23 @@ func datagrams(dst []Datagram, frame []byte, iface string) ([]Datagram, error) {
 	return dst, nil
 }
 
-// ReadBatch returns net.ErrClosed after Close or when the core has gone.
+// ReadBatch returns net.ErrClosed after Close or when the core has gone, and io.EOF at the end of Finish.
 func (p *packetReader) ReadBatch(ctx context.Context) ([]Datagram, error) {
 	if p.out != nil {
-		p.out.free <- struct{}{}
+		p.out.free <- struct{}{} // has room: one batch is out at a time
 		p.out = nil
+	}
+	select {
+	case <-p.done:
+		return nil, net.ErrClosed
+	default:
 	}
 	select {
 	case b := <-p.full:
 		p.out = b
 		return b.grams, nil
+	case <-p.drained:
+		return nil, io.EOF
 	case <-p.done:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
@@ -132,9 +162,36 @@ func (p *packetReader) ReadBatch(ctx context.Context) ([]Datagram, error) {
 	}
 }
 
+// Finish shuts the feeds for reading. The kernel still hands out what they hold, then their end; the core's next write
+// meets EPIPE, by which it knows what is left to feed to somebody else.
+func (p *packetReader) Finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.finishing || p.closed {
+		return
+	}
+	p.finishing = true
+	for u := range p.feeds {
+		_ = u.CloseRead()
+	}
+	if len(p.feeds) == 0 {
+		close(p.drained)
+	}
+}
+
 func (p *packetReader) end() {
-	if p != nil {
-		p.once.Do(func() { close(p.done) })
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	close(p.done)
+	for u := range p.feeds {
+		_ = u.Close()
 	}
 }
 
@@ -144,68 +201,3 @@ func (p *packetReader) Close() error {
 	p.wg.Wait()
 	return nil
 }
-
-// packetSender sends datagrams through the core's socket, one request at a time.
-type packetSender struct {
-	conn  *net.UnixConn
-	frame []byte
-}
-
-// Send splits what does not fit one frame.
-func (s *packetSender) Send(ctx context.Context, grams [][]byte) (int, error) {
-	if d, ok := ctx.Deadline(); ok {
-		_ = s.conn.SetDeadline(d)
-	} else {
-		_ = s.conn.SetDeadline(time.Time{})
-	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	sent := 0
-	for {
-		n, err := s.pack(grams[sent:])
-		if err != nil {
-			return sent, err
-		}
-		taken, err := s.exchange()
-		sent += taken
-		if err != nil || taken < n || sent == len(grams) {
-			return sent, err
-		}
-	}
-}
-
-func (s *packetSender) pack(grams [][]byte) (int, error) {
-	s.frame = append(s.frame[:0], make([]byte, control.FrameHeader)...)
-	for i, g := range grams {
-		if len(g) > control.MaxDatagram {
-			return 0, &Error{Code: CodeTooLarge, Detail: fmt.Sprintf("datagram of %d bytes", len(g))}
-		}
-		if len(s.frame)+4+len(g) > control.MaxFrame {
-			control.PutLength(s.frame)
-			return i, nil
-		}
-		s.frame = control.AppendPayload(s.frame, g)
-	}
-	control.PutLength(s.frame)
-	return len(grams), nil
-}
-
-func (s *packetSender) exchange() (int, error) {
-	if _, err := s.conn.Write(s.frame); err != nil {
-		return 0, fmt.Errorf("send: %w", err)
-	}
-	var b [control.AnswerBytes]byte
-	if _, err := io.ReadFull(s.conn, b[:]); err != nil {
-		return 0, fmt.Errorf("send: %w", err)
-	}
-	a, err := control.ParseAnswer(b[:])
-	if err != nil {
-		return 0, err
-	}
-	if a.Errno != 0 {
-		return int(a.Taken), fmt.Errorf("send: %w", a.Errno)
-	}
-	return int(a.Taken), nil
-}
-
-func (s *packetSender) Close() error { return s.conn.Close() }

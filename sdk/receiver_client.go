@@ -3,8 +3,10 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 
@@ -17,25 +19,31 @@ type receiverClient struct {
 	rpc proto.ReceiverClient
 }
 
-// Run drives the plugin's Run: it passes each batch to out and each decision back. It opens a stream per class.
+// Run drives the plugin's Run: it passes each batch to out and each decision back. It opens a stream per class. The
+// stream of the bulk class is the Run; when another breaks the plugin falls back to that.
 func (c *receiverClient) Run(ctx context.Context, _ Network, out Intake) error {
-	ctx, cancel := context.WithCancel(ctx)
+	streams, cancel := context.WithCancel(ctx)
 	defer cancel()
-	bulk, err := c.open(ctx, ClassBulk)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.lane(streams, ClassCritical, out) })
+	err := c.lane(streams, ClassBulk, out)
+	cancel()
+	wg.Wait()
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// lane is one class's stream from beginning to end.
+func (c *receiverClient) lane(ctx context.Context, class Class, out Intake) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // so that the plugin sees the lane end when out refuses
+	s, err := c.open(ctx, class)
 	if err != nil {
 		return err
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		// The class is a lane of the same Run; when it breaks the plugin falls back to the bulk lane.
-		if s, err := c.open(ctx, ClassCritical); err == nil {
-			_ = pump(ctx, s, ClassCritical, out)
-		}
-	})
-	err = pump(ctx, bulk, ClassBulk, out)
-	cancel()
-	wg.Wait()
-	return err
+	return pump(ctx, s, class, out)
 }
 
 type clientStream = grpc.BidiStreamingClient[proto.FromCore, proto.Batch]
@@ -46,7 +54,8 @@ func (c *receiverClient) open(ctx context.Context, class Class) (clientStream, e
 		return nil, fromStatus(err)
 	}
 	open := &proto.Open{Class: uint32(class), CreditBytes: DefaultCredit}
-	if err := s.Send(&proto.FromCore{Kind: &proto.FromCore_Open{Open: open}}); err != nil {
+	err = s.Send(&proto.FromCore{Kind: &proto.FromCore_Open{Open: open}})
+	if err != nil && !errors.Is(err, io.EOF) { // after io.EOF Recv reports why the stream broke
 		return nil, fromStatus(err)
 	}
 	return s, nil
@@ -70,9 +79,13 @@ func pump(ctx context.Context, s clientStream, class Class, out Intake) error {
 			return fromStatus(err)
 		}
 		if len(m.GetData()) > MaxBatchBytes {
-			return &Error{Code: CodeTooLarge, Detail: "batch exceeds the limit"}
+			return &Error{Code: CodeTooLarge, Detail: fmt.Sprintf("batch of %d bytes, the limit is %d", len(m.GetData()), MaxBatchBytes)}
 		}
-		if err := out.Deliver(ctx, class, m.GetData(), acks.decided); err != nil {
+		decided, err := acks.expect(int64(len(m.GetData())))
+		if err != nil {
+			return err
+		}
+		if err := out.Deliver(ctx, class, m.GetData(), decided); err != nil {
 			return err
 		}
 	}
@@ -81,7 +94,8 @@ func pump(ctx context.Context, s clientStream, class Class, out Intake) error {
 // ackQueue turns decisions, which come in order from the spool's writer, into cumulative acknowledgements. Neighbours
 // with the same outcome are joined, so it holds few entries.
 type ackQueue struct {
-	wake chan struct{}
+	wake    chan struct{}
+	pending atomic.Int64 // bytes of batches that are not decided
 
 	mu    sync.Mutex // guards what follows
 	count uint64
@@ -91,6 +105,18 @@ type ackQueue struct {
 type ackRun struct {
 	through uint64
 	err     error
+}
+
+// expect notes a batch of n bytes and refuses a plugin that sends more than it has credit for: what is not decided lies
+// in the core's memory.
+func (q *ackQueue) expect(n int64) (func(error), error) {
+	if p := q.pending.Add(n); p > DefaultCredit && p > n {
+		return nil, &Error{Code: CodeRefused, Detail: fmt.Sprintf("the receiver sent %d bytes with a credit of %d", p, DefaultCredit)}
+	}
+	return func(err error) {
+		q.pending.Add(-n)
+		q.decided(err)
+	}, nil
 }
 
 func (q *ackQueue) decided(err error) {
@@ -136,10 +162,6 @@ func (r ackRun) message() *proto.Ack {
 	if r.err == nil {
 		return a
 	}
-	var e *Error
-	if !errors.As(r.err, &e) {
-		e = &Error{Code: CodeInternal, Detail: r.err.Error()}
-	}
-	a.Error = errorMessage(e)
+	a.Error = errorMessage(asError(r.err))
 	return a
 }

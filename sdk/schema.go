@@ -2,6 +2,8 @@ package sdk
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 )
 
@@ -117,7 +119,10 @@ func Unmarshal(config json.RawMessage, v any) error {
 	dec := json.NewDecoder(strings.NewReader(string(config)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return &Error{Code: CodeConfig, Detail: err.Error()}
+		return &Error{Code: CodeConfig, Detail: "body: " + err.Error()}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return &Error{Code: CodeConfig, Detail: "body: something follows the object"}
 	}
 	return nil
 }

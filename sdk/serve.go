@@ -35,7 +35,7 @@ func Serve(p Plugin) {
 	}
 	sock, err := control.Open(os.NewFile(control.Descriptor, "control"))
 	if err != nil {
-		log.Error("no control socket on descriptor 3", "error", err)
+		log.Error("no control socket", "descriptor", control.Descriptor, "error", err)
 		plugin.Serve(serveConfig(p, noNetwork{}, log))
 		return
 	}

@@ -44,7 +44,9 @@ func (s *pluginServer) Describe(ctx context.Context, _ *proto.DescribeRequest) (
 	if err != nil {
 		return nil, toStatus(fmt.Errorf("describe: %w", err))
 	}
-	return &proto.DescribeResponse{Kind: info.Kind, Name: info.Name, Version: info.Version, Api: APIVersion, Schema: schema}, nil
+	return &proto.DescribeResponse{
+		Kind: text(info.Kind), Name: text(info.Name), Version: text(info.Version), Api: APIVersion, Schema: schema,
+	}, nil
 }
 
 func (s *pluginServer) Validate(ctx context.Context, r *proto.ValidateRequest) (*proto.ValidateResponse, error) {
@@ -58,7 +60,7 @@ func (s *pluginServer) Validate(ctx context.Context, r *proto.ValidateRequest) (
 	}
 	out := &proto.ValidateResponse{Traits: t}
 	for _, p := range problems {
-		out.Problems = append(out.Problems, &proto.Problem{Path: p.Path, Text: p.Text, Advice: p.Advice})
+		out.Problems = append(out.Problems, &proto.Problem{Path: texts(p.Path), Text: text(p.Text), Advice: text(p.Advice)})
 	}
 	return out, nil
 }

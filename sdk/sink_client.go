@@ -3,7 +3,9 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 
@@ -21,44 +23,62 @@ type sinkClientStream = grpc.BidiStreamingClient[proto.ToSink, proto.FromSink]
 // Run drives the plugin's Run: deliveries from in go out, acknowledgements come back to it. When in ends with io.EOF
 // the plugin gets the chance to finish and acknowledge what it has.
 func (c *sinkClient) Run(ctx context.Context, _ Network, in Outlet) error {
-	ctx, cancel := context.WithCancel(ctx)
+	streaming, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, err := c.rpc.Run(ctx)
+	s, err := c.rpc.Run(streaming)
 	if err != nil {
-		return fromStatus(err)
+		return ended(ctx, err)
 	}
-	if err := s.Send(&proto.ToSink{Kind: &proto.ToSink_Open{Open: &proto.OpenSink{}}}); err != nil {
-		return fromStatus(err)
+	if err := s.Send(&proto.ToSink{Kind: &proto.ToSink_Open{Open: &proto.OpenSink{}}}); err != nil && !errors.Is(err, io.EOF) {
+		return ended(ctx, err)
 	}
+	run := &sinkRun{stream: s, in: in}
 	fed := make(chan error, 1)
-	go func() { fed <- feedSink(ctx, s, in) }()
-	err = readSink(ctx, s, in)
+	go func() {
+		err := run.feed(streaming)
+		if err != nil {
+			cancel() // the plugin must not wait for deliveries that never come
+		}
+		fed <- err
+	}()
+	err = run.read(streaming)
 	cancel()
-	if ferr := <-fed; err == nil && ferr != nil && !errors.Is(ferr, context.Canceled) {
-		err = ferr
+	if ferr := <-fed; ferr != nil && ctx.Err() == nil && !errors.Is(ferr, context.Canceled) {
+		return ferr
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
 	return err
 }
 
-func feedSink(ctx context.Context, s sinkClientStream, in Outlet) error {
+// sinkRun is one Run in progress.
+type sinkRun struct {
+	stream sinkClientStream
+	in     Outlet
+	sent   atomic.Uint64 // number of the newest delivery sent
+}
+
+func (r *sinkRun) feed(ctx context.Context) error {
 	for {
-		d, err := in.Next(ctx)
+		d, err := r.in.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return s.CloseSend()
+			return r.stream.CloseSend()
 		}
 		if err != nil {
 			return err
 		}
+		r.sent.Store(d.Number)
 		m := &proto.Delivery{Number: d.Number, Class: uint32(d.Class), Late: d.Late, Data: d.Data}
-		if err := s.Send(&proto.ToSink{Kind: &proto.ToSink_Delivery{Delivery: m}}); err != nil {
+		if err := r.stream.Send(&proto.ToSink{Kind: &proto.ToSink_Delivery{Delivery: m}}); err != nil {
 			return nil //nolint:nilerr // Recv reports why the stream broke
 		}
 	}
 }
 
-func readSink(ctx context.Context, s sinkClientStream, in Outlet) error {
+func (r *sinkRun) read(ctx context.Context) error {
 	for {
-		m, err := s.Recv()
+		m, err := r.stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -66,15 +86,32 @@ func readSink(ctx context.Context, s sinkClientStream, in Outlet) error {
 			return fromStatus(err)
 		}
 		if st := m.GetState(); st != nil {
-			if err := in.Hold(ctx, holdReason(st)); err != nil {
+			if err := r.in.Hold(ctx, holdReason(st)); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := in.Ack(ctx, m.GetThrough(), rejections(m)...); err != nil {
+		if err := r.check(m); err != nil {
+			return err
+		}
+		if err := r.in.Ack(ctx, m.GetThrough(), rejections(m)...); err != nil {
 			return err
 		}
 	}
+}
+
+// check refuses acknowledgements of what was never delivered: a plugin must not move a cursor past its reader.
+func (r *sinkRun) check(m *proto.FromSink) error {
+	sent := r.sent.Load()
+	if m.GetThrough() > sent {
+		return &Error{Code: CodeInternal, Detail: fmt.Sprintf("the sink acknowledged delivery %d of %d", m.GetThrough(), sent)}
+	}
+	for _, j := range m.GetRejections() {
+		if j.GetNumber() == 0 || j.GetNumber() > sent {
+			return &Error{Code: CodeInternal, Detail: fmt.Sprintf("the sink rejected a record of delivery %d of %d", j.GetNumber(), sent)}
+		}
+	}
+	return nil
 }
 
 func holdReason(st *proto.SinkState) string {

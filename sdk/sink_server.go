@@ -40,7 +40,8 @@ type outlet struct {
 	ended  chan struct{}
 	err    error // valid when ended is closed
 
-	mu sync.Mutex // one Send at a time
+	mu      sync.Mutex // one Send at a time; guards what follows
+	through uint64     // acknowledged so far
 }
 
 func (o *outlet) read(ctx context.Context) {
@@ -84,22 +85,37 @@ func (o *outlet) Next(ctx context.Context) (Delivery, error) {
 	}
 }
 
-// Ack sends a cumulative acknowledgement.
+// rejectionsPerMessage keeps a message far below maxMessageBytes: a rejection has at most maxDetail bytes of text and a
+// batch can have a hundred thousand records.
+const rejectionsPerMessage = 1000
+
+// Ack sends a cumulative acknowledgement. Many rejections go ahead in messages that acknowledge nothing new.
 func (o *outlet) Ack(_ context.Context, through uint64, rejected ...Rejection) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(rejected) > rejectionsPerMessage {
+		if err := o.send(ackMessage(o.through, rejected[:rejectionsPerMessage])); err != nil {
+			return err
+		}
+		rejected = rejected[rejectionsPerMessage:]
+	}
+	o.through = through
+	return o.send(ackMessage(through, rejected))
+}
+
+func ackMessage(through uint64, rejected []Rejection) *proto.FromSink {
 	m := &proto.FromSink{Through: through}
 	for _, r := range rejected {
 		m.Rejections = append(m.Rejections, &proto.Rejection{Number: r.Number, Record: r.Record, Error: errorMessage(r.Err)})
 	}
-	return o.sendMessage(m)
+	return m
 }
 
 // Hold reports the target's state.
 func (o *outlet) Hold(_ context.Context, reason string) error {
-	return o.sendMessage(&proto.FromSink{State: &proto.SinkState{Holding: reason != "", Reason: reason}})
-}
-
-func (o *outlet) sendMessage(m *proto.FromSink) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return fromStatus(o.stream.Send(m))
+	return o.send(&proto.FromSink{State: &proto.SinkState{Holding: reason != "", Reason: text(reason)}})
 }
+
+func (o *outlet) send(m *proto.FromSink) error { return fromStatus(o.stream.Send(m)) }

@@ -17,6 +17,9 @@ import (
 // the socket's errno (0 = none).
 const AnswerBytes = 8
 
+// PayloadOverhead is what a datagram takes in a send request beyond its payload.
+const PayloadOverhead = 4
+
 // AppendPayload appends one payload to a send request under construction.
 func AppendPayload(frame, payload []byte) []byte {
 	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(payload))) //nolint:gosec // at most 65535

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -20,6 +21,9 @@ const Descriptor = 3
 
 // maxMessage bounds one packet: addresses and names only (ours).
 const maxMessage = 4096
+
+// maxFiles is how many descriptors of one message are looked at; the contract has one, and the kernel closes any more.
+const maxFiles = 4
 
 // Sentinels of Send and Receive.
 var (
@@ -90,26 +94,26 @@ func Stream(f *os.File) (*net.UnixConn, error) {
 	return u, nil
 }
 
-// Send sends one message, with f attached unless it is nil; f stays the caller's. It gives up after patience with
-// ErrBusy, so that a stopped peer never stops the caller.
+// Send sends one message, with f attached unless it is nil; f stays the caller's. It gives up after patience, which
+// must be positive and includes the wait for other Sends, with ErrBusy: a stopped peer never stops the caller.
 func (s *Socket) Send(m *proto.Control, f *os.File, patience time.Duration) error {
+	limit := time.Now().Add(patience)
 	b, err := gproto.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	if len(b) > maxMessage {
-		return fmt.Errorf("control: message of %d bytes, the limit is %d", len(b), maxMessage)
-	}
-	var rights []byte
-	if f != nil {
-		rights = unix.UnixRights(int(f.Fd())) //nolint:gosec // descriptors fit an int
+	if len(b) == 0 || len(b) > maxMessage {
+		return fmt.Errorf("control: message of %d bytes, 1 to %d are allowed", len(b), maxMessage)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.conn.SetWriteDeadline(limit); err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	_, _, err = s.conn.WriteMsgUnix(b, rights, nil)
+	err = withRights(f, func(rights []byte) error {
+		_, _, err := s.conn.WriteMsgUnix(b, rights, nil)
+		return err
+	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return ErrBusy
 	}
@@ -119,26 +123,45 @@ func (s *Socket) Send(m *proto.Control, f *os.File, patience time.Duration) erro
 	return nil
 }
 
+// withRights calls send with the ancillary data for f. Fd would do, but makes the file blocking for all that share it.
+func withRights(f *os.File, send func(rights []byte) error) error {
+	if f == nil {
+		return send(nil)
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	if err := raw.Control(func(fd uintptr) { serr = send(unix.UnixRights(int(fd))) }); err != nil { //nolint:gosec // descriptors fit an int
+		return err
+	}
+	return serr
+}
+
 // Receive blocks for the next message; the file is nil when none was attached. The error wraps io.EOF when the other
 // side has closed and ErrTruncated when a descriptor was lost, in which case the message is returned as well.
 func (s *Socket) Receive() (*proto.Control, *os.File, error) {
 	buf := make([]byte, maxMessage)
-	oob := make([]byte, unix.CmsgSpace(4*4))
+	oob := make([]byte, unix.CmsgSpace(maxFiles*4))
 	n, oobn, flags, _, err := s.conn.ReadMsgUnix(buf, oob)
-	if err != nil {
-		return nil, nil, fmt.Errorf("control: receive: %w", err)
+	f, ferr := oneFile(oob[:oobn])
+	if err == nil && n == 0 {
+		err = io.EOF
 	}
-	if n == 0 {
-		return nil, nil, fmt.Errorf("control: receive: %w", net.ErrClosed)
+	if err == nil {
+		err = ferr
 	}
-	f, err := oneFile(oob[:oobn])
-	if err != nil {
-		return nil, nil, err
+	if err == nil && flags&unix.MSG_TRUNC != 0 {
+		err = fmt.Errorf("message of more than %d bytes", maxMessage)
 	}
 	m := &proto.Control{}
-	if err := gproto.Unmarshal(buf[:n], m); err != nil {
-		closeFile(f)
-		return nil, nil, fmt.Errorf("control: message: %w", err)
+	if err == nil {
+		err = gproto.Unmarshal(buf[:n], m)
+	}
+	if err != nil {
+		closeFile(f) // also an empty message can carry one
+		return nil, nil, fmt.Errorf("control: receive: %w", err)
 	}
 	if flags&unix.MSG_CTRUNC != 0 {
 		closeFile(f)
@@ -150,7 +173,7 @@ func (s *Socket) Receive() (*proto.Control, *os.File, error) {
 // Close closes the socket; a Receive that blocks returns.
 func (s *Socket) Close() error { return s.conn.Close() }
 
-// oneFile returns the first descriptor of a control message and closes any others.
+// oneFile returns the first descriptor of a control message and closes any others. ReadMsgUnix has set close-on-exec.
 func oneFile(oob []byte) (*os.File, error) {
 	if len(oob) == 0 {
 		return nil, nil //nolint:nilnil // no descriptor is the usual case, not an error
@@ -166,7 +189,6 @@ func oneFile(oob []byte) (*os.File, error) {
 			continue
 		}
 		for _, fd := range fds {
-			syscall.CloseOnExec(fd)
 			if first == nil {
 				first = os.NewFile(uintptr(fd), "received")
 				continue
