@@ -41,6 +41,9 @@ func PlantAddr6() netip.Prefix { return address("fd00:10::1/64") }
 // MonitorAddr is the address of the monitor, the attacker of the site.
 func MonitorAddr() netip.Prefix { return address("10.66.0.2/24") }
 
+// MonitorAddr6 is its IPv6 address.
+func MonitorAddr6() netip.Prefix { return address("fd00:66::2/64") }
+
 // PlantDiodeAddr is the address that the one-way link sends from.
 func PlantDiodeAddr() netip.Prefix { return address("10.77.0.1/24") }
 
@@ -64,7 +67,7 @@ func NewSite(t testing.TB) *Site {
 	one := func(p ...netip.Prefix) []netip.Prefix { return p }
 	l.Cable(End{In: s.Endpoint, Name: PeerInterface, Addrs: one(EndpointAddr(), EndpointAddr6())},
 		End{In: s.Plant, Name: PlantService, Addrs: one(PlantAddr(), PlantAddr6())})
-	l.Cable(End{In: s.Monitor, Name: PeerInterface, Addrs: one(MonitorAddr())},
+	l.Cable(End{In: s.Monitor, Name: PeerInterface, Addrs: one(MonitorAddr(), MonitorAddr6())},
 		End{In: s.Plant, Name: PlantMonitoring})
 	l.Cable(End{In: s.DMZ, Name: DMZService, Addrs: one(DMZAddr())},
 		End{In: s.KICS, Name: PeerInterface, Addrs: one(KICSAddr())})
