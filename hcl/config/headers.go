@@ -106,17 +106,6 @@ func (d *decoder) find(address string) *header {
 	return &d.headers[i]
 }
 
-// of returns the headers of one kind of block in the order of the files.
-func (d *decoder) of(word string) []header {
-	var out []header
-	for _, h := range d.headers {
-		if h.word.name == word {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
 // addresses lists the objects of some kinds, for suggestions.
 func (d *decoder) addresses(kinds ...string) []string {
 	var out []string
