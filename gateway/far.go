@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/sdk"
 )
+
+// gapRetry is the pause before a gap that found no room is written again (ours).
+const gapRetry = 200 * time.Millisecond
 
 // far is where a link delivers: batches and gaps go to the spool of the link in stream order, and the position with
 // each, so that a restart continues exactly behind the newest durable entry.
@@ -64,12 +68,28 @@ func (f *far) Deliver(ctx context.Context, b diode.Batch, done func(error)) erro
 	return err
 }
 
-// Gap records a hole in its place in the stream.
+// Gap records a hole in its place in the stream. A full spool makes it wait: a loss must be written down before anything
+// behind it is delivered.
 func (f *far) Gap(ctx context.Context, g diode.Gap) error {
 	if int(g.Class) >= len(f.pos) {
 		return fmt.Errorf("class %d: this node knows %d", g.Class, len(f.pos))
 	}
+	for {
+		err := f.appendGap(ctx, g)
+		if !errors.Is(err, spool.ErrDropped) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(gapRetry):
+		}
+	}
+}
+
+func (f *far) appendGap(ctx context.Context, g diode.Gap) error {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	lost := f.lost[g.Class]
 	if g.Last >= g.First {
 		lost.Batches += g.Last - g.First + 1
@@ -77,27 +97,18 @@ func (f *far) Gap(ctx context.Context, g diode.Gap) error {
 	lost.Records += g.Weight
 	env := envelope{kind: kindGap, id: diode.BatchID{Epoch: g.Epoch, Class: g.Class, Seq: g.First}, gap: g, totals: lost}
 	env.position = afterGap(f.pos[g.Class], g)
-	wait := make(chan error, 1)
-	err := f.origin.log(sdk.Class(g.Class)).AppendAsync(ctx, 0, func(_ uint64, err error) { wait <- err }, env.append(nil))
-	if err == nil {
-		f.pos[g.Class], f.lost[g.Class] = env.position, lost
-	}
-	f.mu.Unlock()
-	if err != nil {
+	if _, err := f.origin.log(sdk.Class(g.Class)).Append(ctx, 0, env.append(nil)); err != nil {
 		return err
 	}
+	f.pos[g.Class], f.lost[g.Class] = env.position, lost
 	f.log.Warn("gap on the link", "first", g.First, "last", g.Last, "records", g.Weight, "records_known", g.WeightKnown, "reason", g.Reason)
-	select {
-	case err := <-wait:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return nil
 }
 
-// afterGap is the position behind a gap. The tail of an epoch that has ended does not move the position of another.
+// afterGap is the position behind a gap. What lies behind the position already, and the unknown tail of an epoch that
+// has ended, does not move it.
 func afterGap(p diode.Position, g diode.Gap) diode.Position {
-	if g.Last == 0 {
+	if g.Last == 0 || p.Epoch == g.Epoch && g.Last <= p.Seq {
 		return p
 	}
 	if p.Epoch != g.Epoch {

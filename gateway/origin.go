@@ -12,8 +12,9 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
-// classes are the priority classes, the more urgent one last. Index and value agree.
-func classes() []sdk.Class { return []sdk.Class{sdk.ClassBulk, sdk.ClassCritical} }
+// classes are the priority classes that have a log, the more urgent one last; index and value agree. A link knows one
+// epoch for all its classes, so a second log needs an epoch that both share: until then all records are bulk.
+func classes() []sdk.Class { return []sdk.Class{sdk.ClassBulk} }
 
 func className(c sdk.Class) string {
 	if c == sdk.ClassCritical {

@@ -72,6 +72,15 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// Close gives the socket up; Run, if it runs, returns.
+func (s *Server) Close() error {
+	err := s.server.Close()
+	if cerr := s.listener.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
+		err = errors.Join(err, cerr)
+	}
+	return err
+}
+
 // Fetch asks the node behind a socket for its status.
 func Fetch(ctx context.Context, path string) (Status, error) {
 	var st Status

@@ -1,0 +1,129 @@
+package console_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sluice-gateway/sluice/gateway/console"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func serve(t *testing.T, path string, st console.Status) {
+	t.Helper()
+	s, err := console.Listen(t.Context(), path, func() console.Status { return st })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStatusCrossesTheSocketOfItsOwnerOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n", console.SocketName)
+	serve(t, path, sample())
+	got, err := console.Fetch(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Node != "gw-plant" || got.Receivers[0].Records != 12 {
+		t.Fatalf("%+v", got)
+	}
+	st, err := os.Stat(path)
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v", st, err)
+	}
+}
+
+func TestSecondServerOfANodeIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), console.SocketName)
+	serve(t, path, sample())
+	if _, err := console.Listen(t.Context(), path, sample); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestSocketOfAKilledProcessIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), console.SocketName)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, path, sample())
+	if _, err := console.Fetch(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTooLongAPathIsExplained(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("x", 120), console.SocketName)
+	if _, err := console.Listen(t.Context(), path, sample); err == nil || !strings.Contains(err.Error(), "107") {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestNobodyThereIsSaid(t *testing.T) {
+	if _, err := console.Fetch(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "no node answers") {
+		t.Fatalf("%v", err)
+	}
+}
+
+// sample has one of everything that an operator must be able to see.
+func sample() console.Status {
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	return console.Status{
+		Node: "gw-plant", Site: "substation-7", Version: "0.1.0", PID: 4711, Started: at, Ready: true,
+		Guard: console.Guard{State: "ok", Interfaces: []console.Interface{
+			{Name: "eno1", Up: true, Role: "service", Reason: "it is nothing else"},
+			{Name: "eno3", Role: "monitoring", Reason: `named "eno3" in monitoring_points`},
+		}},
+		Receivers: []console.Receiver{{
+			Name: "udp.kics-agents", Protocol: "opaque", Network: "udp", Port: 20001, Encryption: "declared", Records: 12, Bytes: 3400,
+			Sockets: []console.Socket{{Interface: "eno1", Local: "0.0.0.0:20001", State: "listening"}},
+			Plugin:  console.Plugin{Status: "backing-off", Restarts: 2, LastError: "exit status 2"},
+			Traffic: console.Traffic{KernelDrops: 5},
+			Dropped: map[string]console.Drop{"spool-full": {Batches: 1, Records: 7}}, Refused: map[string]uint64{"allow_from": 3},
+		}},
+		Spools: []console.Spool{{
+			Origin: "via plant-to-dmz", Class: "bulk", State: "ok", First: 1, Next: 13, Entries: 12, Bytes: 4096,
+			Cursors: map[string]console.Cursor{"link.plant-to-dmz": {Acked: 10, LagRecords: 2}}, Lost: console.Drop{Batches: 1, Records: 4},
+		}},
+		Links: []console.Link{{Name: "plant-to-dmz", Direction: "receive", State: "up", Peer: "gw-dmz", Lost: console.Drop{Batches: 3, Records: 9}}},
+		Sinks: []console.Sink{{
+			Name: "kics.node-a", Delivery: "sent", Takes: []string{"udp.kics-agents"}, Records: 9, Holding: "connection refused",
+			Plugin: console.Plugin{Status: "running", PID: 99}, Refused: map[string]uint64{"dial tcp 10.0.0.1:22": 1},
+		}},
+		Exceptions: []console.Exception{{Name: "legacy", Allows: "unencrypted_udp", On: "receiver.udp.x", Until: "2027-03-31", ApprovedBy: "j.doe", Reason: "old"}},
+		Warnings:   []string{"something is closed"},
+	}
+}
+
+func TestTextShowsEveryLossAndEveryWeakness(t *testing.T) {
+	var out bytes.Buffer
+	if err := console.Text(&out, sample()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"node gw-plant (site substation-7)", "eno3", "monitoring", "encryption declared", "backing-off, 2 restarts: exit status 2",
+		"dropped by the kernel's socket queue: 5 datagrams", "dropped (spool-full): 1 batches, 7 records", "refused (allow_from): 3",
+		"2 records behind", "lost to damage on disk: 1 entries, 4 records", "missing: 3 batches, 9 records", "9 records sent",
+		"holding: connection refused", "refused (dial tcp 10.0.0.1:22): 1", "unencrypted_udp on receiver.udp.x", "something is closed",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("text lacks %q:\n%s", want, out.String())
+		}
+	}
+}

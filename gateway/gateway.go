@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/gateway/guard"
+	"github.com/sluice-gateway/sluice/hcl/config"
+)
+
+// Gateway is one running node.
+type Gateway struct {
+	opts     Options
+	view     config.NodeView
+	log      *slog.Logger
+	guard    *guard.Guard
+	console  *console.Server
+	origins  map[string]*origin
+	links    []*link
+	sinks    []*sink
+	receives []*receiver
+	warnings []string
+	started  time.Time
+	ready    atomic.Bool
+}
+
+// New opens everything that can be opened without touching the network: spools, guard, keys, certificates. Nothing
+// runs before Run. On an error everything is closed again.
+func New(ctx context.Context, o Options) (*Gateway, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		opts: o, view: o.Plan.Config.For(o.Node), log: o.Log.With("node", o.Node), origins: map[string]*origin{}, started: time.Now(),
+	}
+	if g.view.Node == nil {
+		_, err := o.Plan.Config.FindNode(o.Node)
+		return nil, err
+	}
+	if err := g.open(ctx); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
+func (g *Gateway) open(ctx context.Context) error {
+	if err := os.MkdirAll(g.opts.nodeDir(), 0o700); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	gd, err := guard.New(guardPolicy(g.view), g.log)
+	if err != nil {
+		return err
+	}
+	g.guard = gd
+	for _, step := range []func() error{g.openReceivers, g.openSendLinks, g.openReceiveLinks, g.openSinks} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	g.console, err = console.Listen(ctx, Socket(g.opts.StateDir, g.opts.Node), g.Status)
+	return err
+}
+
+// Run runs the node until ctx ends, then stops it in order: receivers first, so that what they hold gets spooled, then
+// links and sinks. Spools are closed by Close.
+func (g *Gateway) Run(ctx context.Context) error {
+	live, stopAll := context.WithCancel(context.WithoutCancel(ctx))
+	var base, outlets, inlets sync.WaitGroup
+	errs := make(chan error, 2+len(g.links)+len(g.sinks)+len(g.receives)) // one each
+	run := func(wg *sync.WaitGroup, c context.Context, f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(c); err != nil && c.Err() == nil {
+				errs <- err
+			}
+		})
+	}
+	run(&base, live, g.guard.Run)
+	run(&base, live, g.console.Run)
+	outletCtx, stopOutlets := context.WithCancel(live)
+	for _, l := range g.links {
+		run(&outlets, outletCtx, l.run)
+	}
+	for _, s := range g.sinks {
+		run(&outlets, outletCtx, func(c context.Context) error { return g.opts.Host.Supervise(c, s.component()) })
+	}
+	inletCtx, stopInlets := context.WithCancel(live)
+	for _, r := range g.receives {
+		run(&inlets, inletCtx, func(c context.Context) error { return g.opts.Host.Supervise(c, r.component()) })
+	}
+	run(&base, live, g.watchReady)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-errs:
+	}
+	g.log.Info("stopping")
+	for _, stage := range []struct {
+		stop context.CancelFunc
+		wait *sync.WaitGroup
+	}{{stopInlets, &inlets}, {stopOutlets, &outlets}, {stopAll, &base}} {
+		stage.stop()
+		stage.wait.Wait()
+	}
+	return err
+}
+
+// readyPoll is how often a starting node looks whether all its plugins run.
+const readyPoll = 10 * time.Millisecond
+
+// watchReady notes when every plugin has been running once.
+func (g *Gateway) watchReady(ctx context.Context) error {
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for !g.allRunning() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	g.ready.Store(true)
+	g.log.Info("ready", "after", time.Since(g.started).Round(time.Millisecond).String())
+	return nil
+}
+
+func (g *Gateway) allRunning() bool {
+	for _, r := range g.receives {
+		if s := r.plugin.Load(); s == nil || s.Status != running || len(r.relay.Stats().Sockets) == 0 {
+			return false
+		}
+	}
+	for _, s := range g.sinks {
+		if st := s.plugin.Load(); st == nil || st.Status != running {
+			return false
+		}
+	}
+	return true
+}
+
+// Ready reports whether every plugin has been running once.
+func (g *Gateway) Ready() bool { return g.ready.Load() }
+
+// Close gives up what New opened. Run must have returned.
+func (g *Gateway) Close() error {
+	var errs []error
+	for _, r := range g.receives {
+		errs = append(errs, r.relay.Close())
+	}
+	for _, s := range g.sinks {
+		errs = append(errs, s.relay.Close(), s.letters.Close())
+	}
+	for _, o := range g.origins {
+		errs = append(errs, o.Close())
+	}
+	if g.console != nil {
+		errs = append(errs, g.console.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// origin opens an origin once.
+func (g *Gateway) origin(name string, links []config.LinkView) (*origin, error) {
+	if o, ok := g.origins[name]; ok {
+		return o, nil
+	}
+	opts, err := spoolOptions(g.view.Node, links)
+	if err != nil {
+		return nil, err
+	}
+	o, err := openOrigin(filepath.Join(g.opts.nodeDir(), "spool"), name, opts, g.log)
+	if err != nil {
+		return nil, err
+	}
+	g.origins[name] = o
+	return o, nil
+}
+
+// linksOf returns the links that send from an origin.
+func (g *Gateway) linksOf(origin string, byReceiver map[string]string) []config.LinkView {
+	return slices.DeleteFunc(slices.Clone(g.view.Send), func(l config.LinkView) bool {
+		name, err := originOfLink(l, byReceiver)
+		return err != nil || name != origin
+	})
+}

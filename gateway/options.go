@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/sluice-gateway/sluice/gateway/guard"
+	"github.com/sluice-gateway/sluice/gateway/pluginhost"
+	"github.com/sluice-gateway/sluice/gateway/spool"
+	"github.com/sluice-gateway/sluice/hcl/config"
+)
+
+// Options is what a node is started with.
+type Options struct {
+	Plan     *Plan
+	Node     string
+	StateDir string // root of all state; the node's own lies in <StateDir>/<Node>
+	Version  string
+	Host     *pluginhost.Host
+	// BothEnds says that this process runs both ends of every diode, so that it may make missing keys.
+	BothEnds bool
+	Log      *slog.Logger
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Plan == nil || o.Plan.Config == nil:
+		return errors.New("gateway: no configuration")
+	case o.Node == "":
+		return errors.New("gateway: no node named")
+	case o.StateDir == "":
+		return errors.New("gateway: no state directory")
+	case o.Host == nil:
+		return errors.New("gateway: no plugin host")
+	case o.Log == nil:
+		return errors.New("gateway: no logger")
+	}
+	return nil
+}
+
+// nodeDir is where a node keeps what is its own.
+func (o Options) nodeDir() string { return filepath.Join(o.StateDir, o.Node) }
+
+// Socket is where a node's status is served.
+func Socket(stateDir, node string) string { return filepath.Join(stateDir, node, "status.sock") }
+
+// guardPolicy is the desired state of the node's interfaces.
+func guardPolicy(v config.NodeView) guard.Policy {
+	p := guard.Policy{
+		Node: v.Node.Name, Monitoring: v.Node.MonitoringPoints, Service: v.Node.ServiceInterfaces,
+		NewInterfaces: v.Node.NewInterfaces,
+	}
+	for _, l := range v.Send {
+		p.DiodeTX = append(p.DiodeTX, l.Diode.Send.Interface)
+	}
+	for _, l := range v.Receive {
+		p.DiodeRX = append(p.DiodeRX, l.Diode.Receive.Interface)
+	}
+	return p
+}
+
+// spoolOptions of an origin; a log that a link sends from keeps what was sent.
+func spoolOptions(n *config.Node, links []config.LinkView) (spool.Options, error) {
+	policy, err := spool.ParsePolicy(n.Spool.WhenFull)
+	if err != nil {
+		return spool.Options{}, err
+	}
+	o := spool.Options{
+		SegmentBytes: n.Spool.SegmentSize, MaxBytes: n.Spool.MaxSize, WhenFull: policy, KeepSent: n.Spool.KeepDelivered,
+	}
+	for _, l := range links {
+		o.KeepSent = max(o.KeepSent, l.Diode.Send.KeepSent)
+	}
+	return o, nil
+}

@@ -1,0 +1,173 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/gateway/guard"
+	"github.com/sluice-gateway/sluice/gateway/pluginhost"
+	"github.com/sluice-gateway/sluice/gateway/relay"
+	"github.com/sluice-gateway/sluice/hcl/config"
+	"github.com/sluice-gateway/sluice/sdk"
+)
+
+// drainTime is how long a receiver may finish what its endpoints have sent (ours).
+const drainTime = 5 * time.Second
+
+// receiver is one receiver of this node: its sockets live as long as it does, its plugin may be restarted.
+type receiver struct {
+	conf   *config.Receiver
+	label  string
+	part   part
+	origin *origin
+	relay  *relay.Relay
+	setup  setupBase
+	log    *slog.Logger
+
+	counts receiverCounts
+	plugin atomic.Pointer[pluginhost.State]
+}
+
+// setupBase is what every start of a component is configured with.
+type setupBase struct {
+	stateDir, rootDir string
+	body              json.RawMessage // with secrets in place: for the plugin alone
+	certificates      map[string]sdk.Certificate
+}
+
+func grantsOf(r *config.Receiver, p part) relay.Grants {
+	return relay.Grants{
+		Component: Label(r.Address), Network: p.traits.Network, Port: r.Port, AllowFrom: r.AllowFrom,
+		Connect: r.Connect, MaxConnections: r.MaxConnections,
+	}
+}
+
+// component is how the plugin host supervises the receiver.
+func (r *receiver) component() pluginhost.Component {
+	return pluginhost.Component{
+		Kind: sdk.KindReceiver, Name: r.conf.Plugin, Label: r.label, Run: r.run,
+		State: func(s pluginhost.State) { r.plugin.Store(&s) },
+	}
+}
+
+// run is one start of the plugin. When ctx ends it drains: nothing new is taken, what endpoints have sent is spooled.
+func (r *receiver) run(ctx context.Context, i *pluginhost.Instance) error {
+	p, ok := i.Plugin().(sdk.Receiver)
+	if !ok {
+		return fmt.Errorf("plugin %q is no receiver", r.conf.Plugin)
+	}
+	in := &intake{receiver: r.label, origin: r.origin, counts: &r.counts, taken: new(atomic.Uint64)}
+	_, _ = rand.Read(in.stream[:]) // never fails, see crypto/rand
+	if err := p.Configure(ctx, r.setupFor(in.stream)); err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	live, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	handed := make(chan relay.Handed, 1)
+	go func() {
+		h, err := r.relay.Serve(live, i.Control())
+		if err != nil && live.Err() == nil {
+			r.log.Warn("control socket broke", "error", err)
+		}
+		handed <- h
+	}()
+	ran := make(chan error, 1)
+	go func() { ran <- p.Run(live, nil, in) }()
+	err := r.await(ctx, i, p, ran)
+	stop()
+	r.account(<-handed, in)
+	return err
+}
+
+// await waits for the end of Run, draining when ctx ends first.
+func (r *receiver) await(ctx context.Context, i *pluginhost.Instance, p sdk.Plugin, ran <-chan error) error {
+	select {
+	case err := <-ran:
+		if err == nil {
+			err = errors.New("the plugin ended by itself")
+		}
+		return err
+	case <-ctx.Done():
+	}
+	r.relay.Pause(i.Control())
+	return drain(ctx, p, ran)
+}
+
+// drain asks a plugin to finish and waits for its Run, at most drainTime.
+func drain(ctx context.Context, p sdk.Plugin, ran <-chan error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	err := p.Drain(ctx)
+	select {
+	case rerr := <-ran:
+		return errors.Join(err, rerr)
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("not drained after %s", drainTime))
+	}
+}
+
+// account counts datagrams that were handed to the plugin and never came back as records: they died with it.
+func (r *receiver) account(h relay.Handed, in *intake) {
+	if r.part.traits.Network != "udp" {
+		return
+	}
+	if taken := in.taken.Load(); h.Datagrams > taken {
+		lost := h.Datagrams - taken
+		r.counts.dropped.add("plugin-ended", 0, lost)
+		r.log.Warn("datagrams lost with the plugin", "datagrams", lost)
+	}
+}
+
+func (r *receiver) setupFor(stream sdk.StreamID) sdk.Setup {
+	return sdk.Setup{
+		Name: r.label, Stream: stream, Config: r.setup.body, StateDir: r.setup.stateDir, RootDir: r.setup.rootDir,
+		Compression: r.conf.Compression, Certificates: r.setup.certificates, Connect: addresses(r.conf.Connect),
+	}
+}
+
+func addresses(as []netip.AddrPort) []string {
+	out := make([]string, 0, len(as))
+	for _, a := range as {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// status reports the receiver.
+func (r *receiver) status() console.Receiver {
+	st := r.relay.Stats()
+	return console.Receiver{
+		Name: r.label, Protocol: r.part.traits.Protocol, Network: r.part.traits.Network, Port: int(r.conf.Port),
+		Encryption: encryptionWord(r.part.traits.Encryption), Sockets: sockets(st.Sockets), Plugin: pluginStatus(r.plugin.Load()),
+		Batches: r.counts.batches.Load(), Records: r.counts.records.Load(), Bytes: r.counts.bytes.Load(),
+		Traffic: traffic(st), Dropped: r.counts.dropped.snapshot(), Refused: st.Refused,
+	}
+}
+
+func sockets(open []guard.SocketStat) []console.Socket {
+	out := []console.Socket{}
+	for _, s := range open {
+		out = append(out, console.Socket{Interface: s.Interface, Local: s.Local, State: s.State, Barrier: s.Barrier, Error: s.Error})
+	}
+	return out
+}
+
+// encryptionWord is what status says: the gateway can vouch only for what it ends itself.
+func encryptionWord(e string) string {
+	switch e {
+	case "tls", "sealed":
+		return "on"
+	case "by-endpoint":
+		return "declared"
+	default:
+		return "OFF"
+	}
+}
