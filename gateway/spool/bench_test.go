@@ -1,7 +1,6 @@
 package spool_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -69,7 +68,7 @@ func BenchmarkNext(b *testing.B) {
 
 func readAround(b *testing.B, c *spool.Cursor, count uint64, size int) {
 	b.Helper()
-	ctx := context.Background()
+	ctx := b.Context()
 	buf := make([]byte, 0, size)
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
@@ -96,7 +95,7 @@ func BenchmarkThrough(b *testing.B) {
 	go func() {
 		var buf []byte
 		for range n {
-			e, err := c.Next(context.Background(), buf)
+			e, err := c.Next(b.Context(), buf)
 			if err != nil {
 				read <- err
 				return

@@ -336,11 +336,13 @@ func runWithFaults(t *testing.T, m *memFS) (err error) {
 func TestUnreadableRecordIsPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemFS()
-		l, err := open(m, Options{})
+		const size = 64 << 10
+		at := int64(segmentHeadBytes + 4*(size+recordHeadBytes))
+		bad := badSpot{fileSystem: m, from: at + 5000, to: at + 6000}
+		l, err := open(&bad, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		const size = 64 << 10
 		for range 10 {
 			if _, err := l.Append(t.Context(), 1, make([]byte, size)); err != nil {
 				t.Fatal(err)
@@ -350,8 +352,6 @@ func TestUnreadableRecordIsPassed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bad := badSpot{fileSystem: m, from: segmentHeadBytes + 4*(size+recordHeadBytes) + 5000, to: segmentHeadBytes + 4*(size+recordHeadBytes) + 6000}
-		l.fs = &bad
 		started := time.Now()
 		var got []uint64
 		for len(got) < 9 {

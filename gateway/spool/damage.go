@@ -1,9 +1,12 @@
 package spool
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"time"
 )
 
 const (
@@ -12,6 +15,11 @@ const (
 	// beyond that damage is only counted.
 	quarantineBytes = 64 << 20
 	quarantineFiles = 1000
+	// maxHoles bounds what is remembered of damage so as not to count it twice:
+	// about 10 MB. Beyond it a second reader counts the same damage again.
+	maxHoles = 100_000
+	// holeLogEvery is the pause between two lines about damage; Stats has it all.
+	holeLogEvery = time.Second
 )
 
 // hole is a run of sequences that cannot be read, and the bytes found instead.
@@ -37,10 +45,18 @@ func (l *Log) damaged(seg *segment, f io.ReaderAt, h hole) {
 	if seen { // met again, reaching further or with its weight known now
 		fresh = Count{Entries: h.end - min(h.end, known.end), Weight: h.weight - min(h.weight, known.weight)}
 	}
-	l.holes[h.first] = h
+	if seen || len(l.holes) < maxHoles {
+		l.holes[h.first] = h
+	}
 	l.lost.add(fresh)
+	level := slog.LevelError
+	if now := time.Now(); now.Sub(l.holeTold) >= holeLogEvery {
+		l.holeTold = now
+	} else {
+		level = slog.LevelDebug
+	}
 	l.mu.Unlock()
-	l.opts.Log.Error("spool: damaged entries", "segment", seg.base, "offset", h.off, "bytes", h.bytes,
+	l.opts.Log.Log(context.Background(), level, "spool: damaged entries", "segment", seg.base, "offset", h.off, "bytes", h.bytes,
 		"first", h.first, "entries", fresh.Entries, "weight", fresh.Weight, "error", h.cause)
 	if h.bytes > 0 {
 		l.quarantine(seg, f, h.off, h.bytes)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,10 +28,7 @@ type diskFS struct {
 
 // newFileSystem makes dir (mode 0700) when it is missing and opens it.
 func newFileSystem(dir string) (fileSystem, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	if err := syncPath(filepath.Dir(filepath.Clean(dir))); err != nil {
+	if err := makeDir(filepath.Clean(dir)); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
@@ -44,8 +42,28 @@ func newFileSystem(dir string) (fileSystem, error) {
 	return &diskFS{root: root, dir: d}, nil
 }
 
+// makeDir makes dir and what is missing above it, each name durable in its parent.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncPath(parent)
+}
+
+// syncPath syncs a directory. One that may be written but not read cannot be
+// opened for it; it is then left to the file system.
 func syncPath(dir string) error {
 	d, err := os.Open(dir) // #nosec G304 -- parent of the configured directory
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

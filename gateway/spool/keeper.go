@@ -28,6 +28,7 @@ type keeper struct {
 	hurry    chan struct{} // enough has changed not to wait for more
 	newSeg   atomic.Bool   // a segment was begun since the last mark
 	markTime time.Time
+	failing  bool // the last work went wrong
 }
 
 func newKeeper(l *Log) *keeper {
@@ -90,9 +91,13 @@ func (k *keeper) work() time.Duration {
 	err := errors.Join(k.log.saveCursors(), k.saveMarkIfDue())
 	next, retireErr := k.log.retire(time.Now())
 	if err = errors.Join(err, retireErr); err != nil {
-		k.log.opts.Log.Warn("spool: positions not stored, trying again", "error", err)
+		if !k.failing { // said once, not every second
+			k.log.opts.Log.Warn("spool: positions not stored, trying again", "error", err)
+		}
+		k.failing = true
 		return retryEvery
 	}
+	k.failing = false
 	if k.behind() > 0 {
 		return min(next, markEvery)
 	}

@@ -55,6 +55,7 @@ func (l *Log) load() (*writer, error) {
 	l.segs = inv.segs
 	l.epoch, l.prev = inv.mark.epoch, inv.mark.prev // for segments whose head is damaged
 	end, floor := l.findEnd()
+	synced := l.syncNewest()
 	l.settlePosition(inv, end, floor)
 	why := l.epochChange(inv, end, floor)
 	l.setEpoch(inv, end, why)
@@ -72,7 +73,9 @@ func (l *Log) load() (*writer, error) {
 	w := &writer{log: l}
 	switch why {
 	case "":
-		w.resume(end)
+		if synced {
+			w.resume(end)
+		}
 	case reasonCreated:
 	default:
 		// The segment's name pins the position, so that the next start does not
@@ -326,27 +329,40 @@ func (l *Log) placeCursors() {
 	}
 }
 
+// syncNewest makes durable what the scan has read: a process before this one may
+// have died between its write and its fdatasync, and what a reader has seen must
+// not be taken back by a power failure.
+func (l *Log) syncNewest() bool {
+	if len(l.segs) == 0 {
+		return true
+	}
+	seg := l.segs[len(l.segs)-1]
+	f, err := l.fs.open(seg.name, os.O_RDWR)
+	if err == nil {
+		err = errors.Join(f.sync(), f.close(), l.fs.syncDir())
+	}
+	if err != nil {
+		l.opts.Log.Error("spool: newest segment cannot be synced", "segment", seg.base, "error", err)
+	}
+	return err == nil
+}
+
 // resume goes on in the newest segment when it ends cleanly, or can be cut to
-// where it does. What was read from it may not have been durable before: it is
-// synced before anybody sees it.
+// where it does. Otherwise the first commit begins another.
 func (w *writer) resume(end ending) {
 	segs := w.log.segs
-	if len(segs) == 0 || end.headErr != nil || end.tail == tailDamaged {
+	if len(segs) == 0 || end.headErr != nil {
 		return
 	}
 	seg := segs[len(segs)-1]
 	f, err := w.log.fs.open(seg.name, os.O_RDWR)
 	if err == nil && end.tail == tailTorn {
-		err = f.truncate(end.end)
-	}
-	if err == nil {
-		err = errors.Join(f.sync(), w.log.fs.syncDir())
-	}
-	if err != nil {
-		w.log.opts.Log.Warn("spool: newest segment cannot be continued, beginning another", "segment", seg.base, "error", err)
-		if f != nil {
+		if err = errors.Join(f.truncate(end.end), f.sync()); err != nil {
 			_ = f.close() // nothing was written
 		}
+	}
+	if err != nil {
+		w.log.opts.Log.Warn("spool: newest segment cannot be continued", "segment", seg.base, "error", err)
 		return
 	}
 	w.f, w.seg, w.size = f, seg, end.end

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -47,7 +48,8 @@ type Options struct {
 	// SegmentBytes is the size at which a new segment file is begun; 0 means
 	// 64 MiB. With MaxBytes it is at most a quarter of that.
 	SegmentBytes int64
-	// MaxBytes bounds the segment files together; 0 means no bound of our own.
+	// MaxBytes bounds the segment files together; 0 means no bound of our own, and
+	// less than 64 KiB is an error. An entry can have a quarter of it.
 	MaxBytes int64
 	// WhenFull decides when MaxBytes is reached or the disk is full.
 	WhenFull Policy
@@ -78,6 +80,23 @@ const (
 	// one would free more than a caller expects to lose.
 	segmentsPerLimit = 4
 )
+
+// minMaxBytes leaves entries of some size: the largest is about a quarter of
+// MaxBytes.
+const minMaxBytes = 64 << 10
+
+// check refuses what cannot work. Zero means the default everywhere.
+func (o Options) check() error {
+	switch {
+	case o.SegmentBytes < 0, o.MaxBytes < 0, o.QueueBytes < 0, o.KeepSent < 0, o.Linger < 0:
+		return errors.New("spool: options: negative size or time")
+	case o.MaxBytes > 0 && o.MaxBytes < minMaxBytes:
+		return fmt.Errorf("spool: options: MaxBytes is %d, at least %d are needed", o.MaxBytes, minMaxBytes)
+	case o.WhenFull > DropOldest:
+		return fmt.Errorf("spool: options: %v", o.WhenFull)
+	}
+	return nil
+}
 
 func (o Options) withDefaults() Options {
 	if o.SegmentBytes <= 0 {

@@ -178,7 +178,7 @@ func (l *Log) deleteOldest(seg *segment, unsentToo bool) error {
 	l.deleteMu.Lock()
 	defer l.deleteMu.Unlock()
 	l.mu.Lock()
-	if !l.mayGo() || l.segs[0] != seg || !(unsentToo || l.sent()) {
+	if !l.mayGo() || l.segs[0] != seg || (!unsentToo && !l.sent()) {
 		l.mu.Unlock()
 		return nil
 	}

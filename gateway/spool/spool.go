@@ -49,6 +49,7 @@ type Log struct {
 	dropped  map[string]Count
 	lost     Count
 	holes    map[uint64]hole // damage known, by first sequence
+	holeTold time.Time       // when damage was last logged
 
 	quarantined     int64
 	quarantineCount int
@@ -67,6 +68,9 @@ type Entry struct {
 // one Log can own a directory at a time: ErrLocked. Damage, a torn end and a full
 // disk are no reasons to fail: see the package comment.
 func Open(dir string, o Options) (*Log, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	fsys, err := newFileSystem(dir)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -290,5 +292,32 @@ func TestPolicyNames(t *testing.T) {
 	}
 	if _, err := spool.ParsePolicy("Refuse"); err == nil {
 		t.Error("words are lower case")
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, o := range []spool.Options{
+		{MaxBytes: 1000}, {MaxBytes: -1}, {SegmentBytes: -1}, {QueueBytes: -1}, {Linger: -1}, {KeepSent: -1}, {WhenFull: 9},
+	} {
+		if l, err := spool.Open(t.TempDir(), o); err == nil {
+			t.Errorf("%+v was taken", o)
+			mustClose(t, l)
+		}
+	}
+}
+
+func TestOpenMakesTheDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	fill(t, mustOpen(t, dir, spool.Options{}), 2, 10)
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Fatalf("%v %v", info.Mode(), err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := spool.Open(file, spool.Options{}); err == nil {
+		t.Fatal("a file is no directory")
 	}
 }
