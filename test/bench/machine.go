@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// conditions are what a figure means nothing without.
+type conditions struct {
+	lines   []string
+	tls     string
+	buffers string
+	shape   string
+}
+
+// fsNames are the file systems that are met in practice, statfs(2).
+var fsNames = map[int64]string{0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x01021994: "tmpfs", 0x794c7630: "overlay"}
+
+func setup(ctx context.Context, o options, l *lab) *conditions {
+	c := &conditions{}
+	add := func(format string, args ...any) { c.lines = append(c.lines, fmt.Sprintf(format, args...)) }
+	add("machine: %s, %d cores, %s, load average at the start %s", cpuModel(), runtime.NumCPU(), firstLine(readFile("/proc/sys/kernel/osrelease")), loadAverage())
+	add("disk: %s; sluice syncs before it acknowledges and before its sink does, rsyslog does not", fileSystem(l.root))
+	add("versions: %s, %s; this program %s", version(ctx, l.bin+"/sluice", "version"), version(ctx, l.rsyslogd, "-v"), runtime.Version())
+	add("privilege: %s, net.core.rmem_max %s", privilege(), firstLine(readFile("/proc/sys/net/core/rmem_max")))
+	add("link: UDP over lo between two processes, MTU of frames 1500 (interface %s), rate %s, parity 25%% at least, no loss injected", firstLine(readFile("/sys/class/net/lo/mtu")), o.linkRate)
+	add("load: %d messages of 280 bytes (RFC 5424, octet counting) per round over %d TLS connection(s) in writes of 16 KiB; seed %d", o.count, o.connections, o.seed)
+	add("datagrams: %d per second of 280 bytes for %v; times: %d messages per second for %v, one per write", o.udpRate, o.udpFor, o.latencyRate, o.latencyFor)
+	add("CPU time: user and system of every process of a side from /proc/PID/stat, plugins included, from ready to the last line; memory: sum of VmHWM")
+	add("the generator and the comparison of lines run on the same cores and are not counted")
+	return c
+}
+
+// note keeps what is known only once a side runs.
+func (c *conditions) note(r round) {
+	if r.sent.TLS != "" {
+		c.tls = r.sent.TLS
+	}
+	if r.figures.buffers != "" {
+		c.buffers, c.shape = r.figures.buffers, r.figures.shape
+	}
+}
+
+func (c *conditions) text() string { return strings.Join(c.all(), "\n") + "\n" }
+
+func (c *conditions) all() []string {
+	out := c.lines
+	for _, x := range []struct{ name, value string }{{"TLS", c.tls}, {"receive buffers granted", c.buffers}, {"error correction of full blocks", c.shape}} {
+		if x.value != "" {
+			out = append(out[:len(out):len(out)], x.name+": "+x.value)
+		}
+	}
+	return out
+}
+
+func readFile(path string) string {
+	b, err := os.ReadFile(path) //nolint:gosec // fixed paths below /proc and /sys
+	if err != nil {
+		return "unknown"
+	}
+	return string(b)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return strings.TrimSpace(line)
+}
+
+func cpuModel() string {
+	for line := range strings.Lines(readFile("/proc/cpuinfo")) {
+		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func loadAverage() string {
+	fields := strings.Fields(readFile("/proc/loadavg"))
+	return strings.Join(fields[:min(3, len(fields))], " ")
+}
+
+func privilege() string {
+	if os.Geteuid() == 0 {
+		return "root"
+	}
+	return "none"
+}
+
+func fileSystem(path string) string {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(path, &st); err != nil {
+		return "unknown"
+	}
+	if name, ok := fsNames[int64(st.Type)]; ok { //nolint:unconvert // the type differs between architectures
+		return name
+	}
+	return fmt.Sprintf("file system %#x", st.Type)
+}
+
+// version asks a program what it is.
+func version(ctx context.Context, program, arg string) string {
+	if program == "" {
+		return "rsyslog is not installed: no yardstick"
+	}
+	b, err := exec.CommandContext(ctx, program, arg).Output() //nolint:gosec // the programs that are measured
+	if err != nil {
+		return program + ": version unknown"
+	}
+	return strings.Join(strings.Fields(firstLine(string(b))), " ")
+}

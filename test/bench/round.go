@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/sluice-gateway/sluice/test/bench/load"
+	"github.com/sluice-gateway/sluice/test/bench/procs"
+	"github.com/sluice-gateway/sluice/test/bench/tally"
+)
+
+const (
+	// quiet is how long nothing has to arrive, after everything has been sent, until what is missing counts as lost.
+	// Longer than the 1 s after which the far side of a link gives up a hole.
+	quiet = 3 * time.Second
+	// roundEstimate is what a further round of a quick run may take; without that much time left it is not begun.
+	roundEstimate = 7 * time.Second
+)
+
+// contestant starts a side.
+type contestant struct {
+	name  string
+	start func(context.Context, *lab) (*side, error)
+}
+
+// round is one measurement of one side.
+type round struct {
+	side    string
+	sent    load.Sent
+	arrived tally.Result
+	took    time.Duration // from the first write to the last growth of the file
+	cpu     time.Duration // of all processes of the side
+	peak    int64         // bytes
+	figures figures
+}
+
+// payload is how many bytes were delivered, each message once.
+func (r round) payload() float64  { return float64(r.arrived.Distinct) * load.MessageBytes }
+func (r round) rate() float64     { return float64(r.arrived.Distinct) / r.took.Seconds() }
+func (r round) mbps() float64     { return r.payload() / 1e6 / r.took.Seconds() }
+func (r round) cpuPerGB() float64 { return r.cpu.Seconds() / (r.payload() / 1e9) }
+func (r round) wire() float64     { return float64(r.figures.wireBytes) / r.payload() }
+func (r round) lost() float64     { return float64(r.arrived.Missing(r.sent.Count)) }
+func (r round) peakMB() float64   { return float64(r.peak) / 1e6 }
+
+// measure runs what was asked for, the sides alternately, and fills the report.
+func measure(ctx context.Context, l *lab, r *report, out io.Writer) error {
+	sides := []contestant{{"sluice", startSluice}}
+	if l.rsyslogd != "" {
+		sides = append(sides, contestant{"rsyslog", startRsyslog})
+	}
+	tls := job{kind: "tls", ca: l.certFile, count: l.options.count, connections: l.connections, seed: l.seed}
+	udp := job{kind: "udp", count: uint64(float64(l.udpRate) * l.udpFor.Seconds()), rate: l.udpRate, seed: l.seed}
+	times := job{kind: "tls", ca: l.certFile, count: uint64(float64(l.latencyRate) * l.latencyFor.Seconds()), rate: l.latencyRate, connections: 1, seed: l.seed}
+	single := 1
+	if !l.quick {
+		single = l.rounds
+	}
+	for _, part := range []struct {
+		wanted bool
+		name   string
+		job    job
+		rounds int
+		into   *[]round
+		tail   bool
+	}{{l.tls, "tls", tls, l.rounds, &r.tls, false}, {l.latency, "latency", times, single, &r.latency, true}, {l.udp, "udp", udp, single, &r.udp, false}} {
+		if !part.wanted {
+			continue
+		}
+		for i := range part.rounds {
+			for _, c := range sides {
+				if l.quick && time.Until(l.deadline) < roundEstimate {
+					fmt.Fprintf(out, "%s round %d of %s left out: no time left\n", part.name, i+1, c.name)
+					continue
+				}
+				got, err := l.round(ctx, c, part.job, part.tail)
+				if err != nil {
+					return fmt.Errorf("%s round %d of %s: %w", part.name, i+1, c.name, err)
+				}
+				fmt.Fprintf(out, "%s round %d: %s\n", part.name, i+1, got)
+				*part.into = append(*part.into, got)
+				r.setup.note(got)
+			}
+		}
+	}
+	return nil
+}
+
+// round measures one side once, from its start in a fresh directory to its end.
+func (l *lab) round(ctx context.Context, c contestant, j job, tail bool) (r round, err error) {
+	s, err := c.start(ctx, l)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	j.address = s.tls
+	if j.kind == "udp" {
+		j.address = s.udp
+	}
+	if tail {
+		j.tail = s.output
+	}
+	g, err := startGenerator(ctx, j)
+	if err != nil {
+		return r, err
+	}
+	r, err = l.watched(ctx, s, g, j.count)
+	if err = errors.Join(err, g.release()); err != nil {
+		return r, err
+	}
+	r.side = c.name
+	r.arrived, err = tally.Count(s.output, l.frames, r.sent.Count)
+	return r, err
+}
+
+// watched lets the generator send and follows the output until everything is there, or nothing comes any more.
+func (l *lab) watched(ctx context.Context, s *side, g *generator, count uint64) (round, error) {
+	var r round
+	before, err := procs.Sample(s.pids()...)
+	if err != nil {
+		return r, err
+	}
+	finished := make(chan struct{})
+	var growth tally.Growth
+	var watchErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { growth, watchErr = tally.Watch(ctx, s.output, count, finished, quiet) })
+	r.sent, err = g.run()
+	close(finished)
+	wg.Wait()
+	if err = errors.Join(err, watchErr); err != nil {
+		return r, err
+	}
+	after, err := procs.Sample(s.pids()...)
+	if err != nil {
+		return r, err
+	}
+	r.took, r.cpu, r.peak = growth.Last.Sub(r.sent.First), after.CPU-before.CPU, after.Peak
+	if s.figures != nil {
+		r.figures, err = s.figures(ctx)
+	}
+	return r, err
+}
+
+// String is a round in one line, as it is printed while the others still run.
+func (r round) String() string {
+	text := fmt.Sprintf("%s %.0f events/s, %.1f MB/s, %.2f CPU s/GB, lost %.0f of %d, twice %d, altered %d", r.side, r.rate(), r.mbps(), r.cpuPerGB(), r.lost(), r.sent.Count, r.arrived.Twice, r.arrived.Altered)
+	if r.figures.wireBytes > 0 {
+		text += fmt.Sprintf(", link %.2f bytes per byte, %d gaps, %d blocks repaired, %d frames dropped by the kernel", r.wire(), r.figures.gaps, r.figures.repaired, r.figures.kernelDrops)
+	}
+	if r.figures.counted > 0 {
+		text += fmt.Sprintf(", %d lost by its own count", r.figures.counted)
+	}
+	if t := r.sent.Times; t != nil {
+		text += fmt.Sprintf(", p50 %s, p99 %s, max %s", ms(t.P50), ms(t.P99), ms(t.Max))
+	}
+	return text
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1e3) }
