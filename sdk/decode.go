@@ -163,7 +163,7 @@ func (d *Decoder) kind(r *Record, b []byte) ([]byte, error) {
 func uvarint(b []byte, what string) (uint64, []byte, error) {
 	v, n := binary.Uvarint(b)
 	if n <= 0 {
-		return 0, nil, fmt.Errorf("%w: %s", ErrBatch, what)
+		return 0, nil, fmt.Errorf("%w: %s is missing or no varint", ErrBatch, what)
 	}
 	return v, b[n:], nil
 }
@@ -171,7 +171,7 @@ func uvarint(b []byte, what string) (uint64, []byte, error) {
 func varint(b []byte, what string) (int64, []byte, error) {
 	v, n := binary.Varint(b)
 	if n <= 0 {
-		return 0, nil, fmt.Errorf("%w: %s", ErrBatch, what)
+		return 0, nil, fmt.Errorf("%w: %s is missing or no varint", ErrBatch, what)
 	}
 	return v, b[n:], nil
 }
