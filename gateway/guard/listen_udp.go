@@ -22,8 +22,14 @@ type PacketSocket struct {
 
 // Wait returns at once while the state of the interfaces is known, and blocks
 // while it is not. Call it before each read: what arrives meanwhile stays in
-// the kernel's buffer. It returns the error of ctx when that ends first.
-func (s *PacketSocket) Wait(ctx context.Context) error { return s.g.wait(ctx) }
+// the kernel's buffer. It returns the error of ctx when that ends first. A
+// PacketSocket that no guard opened, as tests make them, never blocks.
+func (s *PacketSocket) Wait(ctx context.Context) error {
+	if s.g == nil {
+		return ctx.Err()
+	}
+	return s.g.wait(ctx)
+}
 
 // ListenUDP opens one datagram socket per service interface and family on
 // port, until ctx ends or Close is called, and asks for a receive buffer of
