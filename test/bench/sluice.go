@@ -82,8 +82,8 @@ sink "file" "records" {
   node = node.far
 
   config {
-    path     = "records.ndjson"
-    max_size = "1TiB"
+    path        = "records.ndjson"
+    rotate_size = "1TiB"
   }
 }
 
