@@ -9,11 +9,13 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
 
 	"github.com/sluice-gateway/sluice/sdk"
@@ -215,19 +217,43 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// 48 MiB of zeros compress to a few kilobytes, with and without their length in front.
 func TestDecompressionIsBounded(t *testing.T) {
-	// 48 MiB of zeros compress to a few kilobytes; the announced length is a lie.
-	bomb := squeeze(t, make([]byte, 48<<20))
+	zeros := make([]byte, 48<<20)
+	var streamed bytes.Buffer
+	w, err := zstd.NewWriter(&streamed, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(zeros); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 	raw, err := sdk.Encode(nil, header(), []sdk.Record{{Kind: sdk.KindOpaque, Payload: make([]byte, 100)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	head := raw[:45+len(header().Receiver)]
 	head[3] = 1
-	_, _, err = tryDecode(append(slices.Clone(head), bomb...))
-	if !errors.Is(err, sdk.ErrBatch) {
-		t.Errorf("a bomb: %v", err)
+	for name, bomb := range map[string][]byte{"whole": squeeze(t, zeros), "streamed": streamed.Bytes()} {
+		var d sdk.Decoder
+		before := memory()
+		if _, err := d.Open(append(slices.Clone(head), bomb...)); !errors.Is(err, sdk.ErrBatch) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if used := memory() - before; used > 4*sdk.MaxBodyBytes {
+			t.Errorf("%s: %d bytes were allocated, the body's limit is %d", name, used, sdk.MaxBodyBytes)
+		}
 	}
+}
+
+// memory is what the process has allocated so far, freed or not.
+func memory() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 // TestVectors checks the file that docs/formats/batch.md refers to: what a second implementation must read and write.
