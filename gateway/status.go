@@ -100,7 +100,7 @@ func (g *Gateway) health() []byte {
 func spoolStatus(origin, class string, st spool.Stats) console.Spool {
 	out := console.Spool{
 		Origin: origin, Class: class, State: string(st.State), Epoch: hex.EncodeToString(st.Epoch[:]),
-		First: st.First, Next: st.Next, Entries: st.Entries, Bytes: st.Bytes,
+		First: st.First, Next: st.Next, Entries: st.Entries, Bytes: st.Bytes, Records: st.Sum,
 		Lost: console.Drop{Batches: st.Lost.Entries, Records: st.Lost.Weight}, Cursors: map[string]console.Cursor{},
 	}
 	for reason, c := range st.Dropped {

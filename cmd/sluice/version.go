@@ -9,7 +9,7 @@ import (
 )
 
 // version is set by the linker (see the Makefile).
-var version = "0.1.0-dev"
+var version = "0.1.0"
 
 func versionCommand() *cobra.Command {
 	asJSON := false

@@ -100,6 +100,7 @@ type Spool struct {
 	Next    uint64            `json:"next"`
 	Entries uint64            `json:"entries"`
 	Bytes   int64             `json:"bytes"`
+	Records uint64            `json:"records"` // durable in this epoch, delivered ones included
 	Dropped map[string]Drop   `json:"dropped,omitempty"`
 	Lost    Drop              `json:"lost"` // damaged on disk
 	Cursors map[string]Cursor `json:"cursors"`
