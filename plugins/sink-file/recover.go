@@ -115,10 +115,10 @@ func lastLine(f io.ReaderAt, size int64) (end int64, torn []byte, err error) {
 	return end, torn, nil
 }
 
-// ours tells whether a torn line may have been written by this sink: it begins like one, or with the zeros that a file
-// system can leave behind a power failure.
+// ours tells whether a torn line may have been written by this sink: it begins like one, with the zeros behind it that
+// a file system can leave after a power failure.
 func ours(torn []byte) bool {
-	return bytes.HasPrefix([]byte(linePrefix), torn) || torn[0] == 0
+	return bytes.HasPrefix([]byte(linePrefix), bytes.TrimRight(torn, "\x00"))
 }
 
 // readTail adds the ids of the last bytes of a file and returns how many bytes it has read.
