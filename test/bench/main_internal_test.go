@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-gateway/sluice/test/bench/load"
+	"github.com/sluice-gateway/sluice/test/bench/procs"
 )
 
 func TestMain(m *testing.M) {
@@ -53,8 +54,8 @@ func TestRounds(t *testing.T) {
 			if test.tail && r.sent.Times.Count != int(test.job.count) { //nolint:gosec // small
 				t.Errorf("times of %d messages", r.sent.Times.Count)
 			}
-			if r.took <= 0 || r.peak == 0 {
-				t.Errorf("took %v, peak %d", r.took, r.peak)
+			if r.took <= 0 || r.used.Peak == 0 {
+				t.Errorf("took %v, used %+v", r.took, r.used)
 			}
 		})
 	}
@@ -62,7 +63,7 @@ func TestRounds(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	one := func(side string, arrived uint64, took time.Duration) round {
-		r := round{side: side, took: took, cpu: time.Second, peak: 5e6}
+		r := round{side: side, took: took, used: procs.Usage{CPU: time.Second, Peak: 5e6}}
 		r.sent.Count, r.arrived.Distinct = 1000, arrived
 		r.sent.Times = &load.Distribution{P50: time.Millisecond, P99: 2 * time.Millisecond}
 		return r

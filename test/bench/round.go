@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,8 +34,7 @@ type round struct {
 	sent    load.Sent
 	arrived tally.Result
 	took    time.Duration // from the first write to the last growth of the file
-	cpu     time.Duration // of all processes of the side
-	peak    int64         // bytes
+	used    procs.Usage   // by all processes of the side
 	figures figures
 }
 
@@ -42,10 +42,10 @@ type round struct {
 func (r round) payload() float64  { return float64(r.arrived.Distinct) * load.MessageBytes }
 func (r round) rate() float64     { return float64(r.arrived.Distinct) / r.took.Seconds() }
 func (r round) mbps() float64     { return r.payload() / 1e6 / r.took.Seconds() }
-func (r round) cpuPerGB() float64 { return r.cpu.Seconds() / (r.payload() / 1e9) }
+func (r round) cpuPerGB() float64 { return r.used.CPU.Seconds() / (r.payload() / 1e9) }
 func (r round) wire() float64     { return float64(r.figures.wireBytes) / r.payload() }
 func (r round) lost() float64     { return float64(r.arrived.Missing(r.sent.Count)) }
-func (r round) peakMB() float64   { return float64(r.peak) / 1e6 }
+func (r round) peakMB() float64   { return float64(r.used.Peak) / 1e6 }
 
 // measure runs what was asked for, the sides alternately, and fills the report.
 func measure(ctx context.Context, l *lab, r *report, out io.Writer) error {
@@ -139,7 +139,10 @@ func (l *lab) watched(ctx context.Context, s *side, g *generator, count uint64) 
 	if err != nil {
 		return r, err
 	}
-	r.took, r.cpu, r.peak = growth.Last.Sub(r.sent.First), after.CPU-before.CPU, after.Peak
+	r.took, r.used = growth.Last.Sub(r.sent.First), after.Since(before)
+	for i, role := range s.roles {
+		r.used.Each[i].Name = role
+	}
 	if s.figures != nil {
 		r.figures, err = s.figures(ctx)
 	}
@@ -149,16 +152,31 @@ func (l *lab) watched(ctx context.Context, s *side, g *generator, count uint64) 
 // String is a round in one line, as it is printed while the others still run.
 func (r round) String() string {
 	text := fmt.Sprintf("%s %.0f events/s, %.1f MB/s, %.2f CPU s/GB, lost %.0f of %d, twice %d, altered %d", r.side, r.rate(), r.mbps(), r.cpuPerGB(), r.lost(), r.sent.Count, r.arrived.Twice, r.arrived.Altered)
+	if len(r.used.Each) > 1 {
+		text += " (" + r.shares() + ")"
+	}
 	if r.figures.wireBytes > 0 {
 		text += fmt.Sprintf(", link %.2f bytes per byte, %d gaps, %d blocks repaired, %d frames dropped by the kernel", r.wire(), r.figures.gaps, r.figures.repaired, r.figures.kernelDrops)
 	}
 	if r.figures.counted > 0 {
 		text += fmt.Sprintf(", %d lost by its own count", r.figures.counted)
 	}
+	if r.figures.gaps > 0 {
+		text += ", the receiving end says " + r.figures.detail
+	}
 	if t := r.sent.Times; t != nil {
 		text += fmt.Sprintf(", p50 %s, p99 %s, max %s", ms(t.P50), ms(t.P99), ms(t.Max))
 	}
 	return text
+}
+
+// shares says which process used how much of the CPU time, in seconds per GB.
+func (r round) shares() string {
+	var parts []string
+	for _, p := range r.used.Each {
+		parts = append(parts, fmt.Sprintf("%s %.1f", p.Name, p.CPU.Seconds()/(r.payload()/1e9)))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1e3) }

@@ -51,7 +51,7 @@ func startRsyslog(ctx context.Context, l *lab) (*side, error) {
 	if err := os.WriteFile(conf, b.Bytes(), 0o600); err != nil {
 		return nil, err
 	}
-	if err := s.start(ctx, "rsyslog.log", l.rsyslogd, "-n", "-f", conf, "-i", filepath.Join(dir, "pid")); err != nil {
+	if err := s.start(ctx, "rsyslogd", l.rsyslogd, "-n", "-f", conf, "-i", filepath.Join(dir, "pid")); err != nil {
 		return nil, s.abandon(err)
 	}
 	if err := await(ctx, "rsyslogd", func() (bool, error) { return listening(ctx, s.tls, ports[1]) }); err != nil {

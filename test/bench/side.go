@@ -26,6 +26,7 @@ type side struct {
 	output   string // file that it writes
 	dir      string
 	commands []*exec.Cmd
+	roles    []string // of the commands, as the report calls them
 	// figures tells what the contestant counts itself; nil when it counts nothing that is read here.
 	figures func(ctx context.Context) (figures, error)
 }
@@ -39,6 +40,7 @@ type figures struct {
 	kernelDrops uint64 // frames of the link
 	buffers     string // receive buffers granted
 	shape       string // of the link's error correction
+	detail      string // everything that the receiving end of the link counts
 }
 
 // pids are the processes that were started; what they have started themselves is found below them.
@@ -51,8 +53,8 @@ func (s *side) pids() []int {
 }
 
 // start runs a program of the side; its output goes to a log in the side's directory.
-func (s *side) start(ctx context.Context, log string, name string, args ...string) error {
-	f, err := os.OpenFile(filepath.Join(s.dir, log), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+func (s *side) start(ctx context.Context, role, name string, args ...string) error {
+	f, err := os.OpenFile(filepath.Join(s.dir, role+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func (s *side) start(ctx context.Context, log string, name string, args ...strin
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	s.commands = append(s.commands, cmd)
+	s.commands, s.roles = append(s.commands, cmd), append(s.roles, role)
 	return nil
 }
 

@@ -125,7 +125,7 @@ func startSluice(ctx context.Context, l *lab) (*side, error) {
 		return nil, err
 	}
 	for _, x := range []struct{ node, state string }{{nearNode, near}, {farNode, far}} {
-		err := s.start(ctx, x.node+".log", filepath.Join(l.bin, "sluice"), "run", "--config", conf, "--node", x.node, "--state", x.state, "--plugins", l.bin)
+		err := s.start(ctx, x.node+"-core", filepath.Join(l.bin, "sluice"), "run", "--config", conf, "--node", x.node, "--state", x.state, "--plugins", l.bin)
 		if err != nil {
 			return nil, s.abandon(err)
 		}
@@ -202,6 +202,8 @@ type linkDetail struct {
 	Segmentation                      bool
 	BlocksRepaired, KernelDrops, Gaps uint64
 	ReceiveBuffer                     int
+
+	raw string
 }
 
 func sluiceFigures(ctx context.Context, near, far string) (figures, error) {
@@ -222,10 +224,11 @@ func sluiceFigures(ctx context.Context, near, far string) (figures, error) {
 			if err := json.Unmarshal(raw, x.into); err != nil {
 				return figures{}, fmt.Errorf("link %s: %w", l.Name, err)
 			}
+			x.into.raw = string(raw)
 		}
 	}
 	out := figures{
-		wireBytes: send.WireBytes, gaps: recv.Gaps, repaired: recv.BlocksRepaired, kernelDrops: recv.KernelDrops,
+		wireBytes: send.WireBytes, gaps: recv.Gaps, repaired: recv.BlocksRepaired, kernelDrops: recv.KernelDrops, detail: recv.raw,
 		shape: fmt.Sprintf("%d+%d shards of %d bytes, UDP segmentation by the kernel %t", send.Data, send.Parity, send.ShardBytes, send.Segmentation),
 	}
 	udp := 0

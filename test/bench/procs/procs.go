@@ -27,7 +27,30 @@ const (
 type Usage struct {
 	CPU  time.Duration // user and system, children that have ended included
 	Peak int64         // bytes: sum of the processes' highest resident sizes, an upper bound of their highest sum
-	PIDs []int
+	Each []Process     // roots first
+}
+
+// Process is one of them.
+type Process struct {
+	PID  int
+	Name string // the first argument without its directory
+	CPU  time.Duration
+	Peak int64 // bytes
+}
+
+// Since is the CPU time of each process since an earlier sample, and their sum. What has ended since is left out.
+func (u Usage) Since(before Usage) Usage {
+	out := Usage{Peak: u.Peak}
+	for _, p := range u.Each {
+		for _, q := range before.Each {
+			if q.PID == p.PID {
+				p.CPU -= q.CPU
+			}
+		}
+		out.CPU += p.CPU
+		out.Each = append(out.Each, p)
+	}
+	return out
 }
 
 // Sample sums up the roots and everything that descends from them.
@@ -44,12 +67,13 @@ func Sample(roots ...int) (Usage, error) {
 	}
 	for queue := slices.Clone(roots); len(queue) > 0; queue = queue[1:] {
 		pid := queue[0]
-		if slices.Contains(u.PIDs, pid) {
+		if slices.ContainsFunc(u.Each, func(p Process) bool { return p.PID == pid }) {
 			continue
 		}
-		u.PIDs = append(u.PIDs, pid)
-		u.CPU += all[pid].cpu
-		u.Peak += peak(pid)
+		p := Process{PID: pid, Name: name(pid), CPU: all[pid].cpu, Peak: peak(pid)}
+		u.Each = append(u.Each, p)
+		u.CPU += p.CPU
+		u.Peak += p.Peak
 		for child, p := range all {
 			if p.parent == pid {
 				queue = append(queue, child)
@@ -110,6 +134,16 @@ func parseStat(b []byte) (process, bool) {
 		p.cpu += time.Duration(ticks) * clockTick
 	}
 	return p, true
+}
+
+// name is what the process was started as, empty when it is gone.
+func name(pid int) string {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(string(b), "\x00")
+	return filepath.Base(first)
 }
 
 // peak is the highest resident size so far in bytes, 0 when the process is gone.
