@@ -21,7 +21,7 @@ import (
 // quick is a timing that lets a test see many restarts.
 func quick() pluginhost.Timing {
 	return pluginhost.Timing{
-		HealthEvery: 20 * time.Millisecond, HealthDeadline: 200 * time.Millisecond, Drain: 300 * time.Millisecond,
+		HealthEvery: 20 * time.Millisecond, HealthDeadline: deadline, Drain: 300 * time.Millisecond,
 		First: time.Millisecond, Most: 4 * time.Millisecond, Healthy: time.Hour,
 		Limit: 5, Window: time.Hour, Rest: time.Hour,
 	}
@@ -155,7 +155,9 @@ func TestSuperviseGivesUp(t *testing.T) {
 
 func TestSuperviseKillsWhatDoesNotAnswer(t *testing.T) {
 	s := newSite(t, "ok")
-	pluginhost.SetTiming(s.Host, quick())
+	times := quick()
+	times.HealthDeadline = 200 * time.Millisecond
+	pluginhost.SetTiming(s.Host, times)
 	w := supervise(t, s, "ok")
 	waitFor(t, "running", func() bool { return w.last().Status == pluginhost.StatusRunning })
 	first := w.last().PID

@@ -102,8 +102,8 @@ func (r *Relay) take() string {
 func (r *Relay) give() { r.counts.open.Add(-1) }
 
 func (r *Relay) turnAway(c *net.TCPConn, reason string, remote netip.AddrPort) {
-	cut(c)
 	r.refused.add(reason, 1, "remote", remote.String())
+	cut(c)
 }
 
 // cut resets a connection: the endpoint learns that nobody has taken what it sent.
