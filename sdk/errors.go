@@ -71,6 +71,9 @@ func asError(err error) *Error {
 	if !errors.As(err, &e) {
 		return &Error{Code: CodeInternal, Detail: err.Error()}
 	}
+	if e == nil { // a nil *Error in an error that is not nil: a common slip, which must not end the core
+		return &Error{Code: CodeInternal, Detail: "an error without content"}
+	}
 	if whole := err.Error(); whole != e.Error() {
 		return &Error{Code: e.Code, Detail: whole, Retryable: e.Retryable, Path: e.Path}
 	}
