@@ -94,6 +94,15 @@ func (l *Link) Counts() (written, lost int) {
 	return l.written, l.lost
 }
 
+// Drop discards what waits for the reader: the far process died and its
+// socket with it.
+func (l *Link) Drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost += len(l.queue) + len(l.late)
+	l.queue, l.late, l.bytes = nil, nil, 0
+}
+
 // Inject puts a datagram before the reader, whatever the faults.
 func (l *Link) Inject(b []byte) {
 	l.mu.Lock()

@@ -98,12 +98,19 @@ func (s *Sink) Positions() []diode.Position {
 	return list
 }
 
-// Open returns the ranges recorded as gaps; those filled since are among them.
+// Open returns what was recorded as missing and has not been filled since, one
+// sequence each.
 func (s *Sink) Open() []diode.Gap {
 	var list []diode.Gap
 	for _, e := range s.Events() {
-		if e.IsGap {
-			list = append(list, e.Gap)
+		if !e.IsGap {
+			list = slices.DeleteFunc(list, func(g diode.Gap) bool {
+				return g.Epoch == e.Batch.Epoch && g.Class == e.Batch.Class && g.First == e.Batch.Seq
+			})
+			continue
+		}
+		for seq := e.Gap.First; seq <= e.Gap.Last; seq++ {
+			list = append(list, diode.Gap{Epoch: e.Gap.Epoch, Class: e.Gap.Class, First: seq, Last: seq})
 		}
 	}
 	return list

@@ -59,10 +59,13 @@ func (d *deliverer) run(ctx context.Context) error {
 	}
 }
 
-// drainContext ends drainFor after ctx.
-func drainContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// drainContext ends drainFor after ctx. The function it returns waits for what
+// it started.
+func drainContext(ctx context.Context) (context.Context, func()) {
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		t := time.NewTimer(drainFor)
 		defer t.Stop()
 		select {
@@ -71,7 +74,12 @@ func drainContext(ctx context.Context) (context.Context, context.CancelFunc) {
 		case <-late.Done():
 		}
 	})
-	return late, func() { stop(); cancel() }
+	return late, func() {
+		cancel()
+		if !stop() {
+			<-ended
+		}
+	}
 }
 
 func (d *deliverer) one(ctx context.Context, x item) error {

@@ -13,10 +13,10 @@ func (r *Receiver) firstUse(x *session) {
 	if x != r.newest() {
 		return
 	}
-	if r.stats.Epoch != x.origin.Epoch {
+	if r.current.Epoch != x.origin.Epoch {
 		r.log.Info("epoch", "epoch", x.origin.Epoch, "previous", x.origin.Prev)
 	}
-	r.stats.Epoch = x.origin.Epoch
+	r.current, r.stats.Epoch = x.origin, x.origin.Epoch
 	for _, s := range r.series {
 		if s.epoch == x.origin.Epoch {
 			s.ended = false
@@ -35,12 +35,14 @@ func (r *Receiver) endSeries(s *series, o frame.Origin) {
 	r.flush(s)
 	s.ended = true
 	if end, ok := endOf(s, o); ok {
+		s.contact = true
 		r.hole(s, end.Last+1, end.Sum, diode.ReasonEpochEnd)
 		return
 	}
 	if !s.contact && s.accepted == 0 {
 		return
 	}
+	s.contact = true
 	r.hole(s, s.accepted+1, s.acceptedSum, diode.ReasonEpochEnd)
 	r.gap(diode.Gap{Epoch: s.epoch, Class: s.class, First: s.next, Reason: diode.ReasonEpochEnd})
 }

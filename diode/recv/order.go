@@ -30,6 +30,9 @@ func (r *Receiver) order(s *series, h held) {
 	b := h.batch
 	if !s.contact {
 		r.firstContact(s, b.Seq, b.SumBefore)
+		if s.ended {
+			r.endSeries(s, r.current)
+		}
 	}
 	switch {
 	case b.Seq < s.next || s.ended:
@@ -270,6 +273,7 @@ func (r *Receiver) seriesOf(epoch [16]byte, class diode.Class) *series {
 		r.forgetSeries()
 	}
 	s := newSeries(epoch, class)
+	s.ended = r.current.Epoch != [16]byte{} && r.current.Epoch != epoch
 	r.series = append(r.series, s)
 	return s
 }

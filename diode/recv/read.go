@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 )
 
@@ -62,8 +61,18 @@ func newReader(conn PacketReader) *reader {
 
 // run reads until ctx ends.
 func (r *reader) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = r.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	// The goroutine is waited for: it must not touch the deadline of whoever
+	// reads from this connection next.
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_ = r.conn.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-woken
+		}
+	}()
 	for {
 		var c *chunk
 		select {
@@ -84,9 +93,7 @@ func (r *reader) run(ctx context.Context) error {
 		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("recv: read: %w", err)
 		}
-		if err := pause(ctx, err); err != nil {
-			return err
-		}
+		pause(ctx)
 	}
 }
 
@@ -103,15 +110,11 @@ func (r *reader) read(c *chunk) error {
 }
 
 // pause waits a moment after an error of the interface, which may come back.
-func pause(ctx context.Context, cause error) error {
-	if errors.Is(cause, os.ErrDeadlineExceeded) {
-		return nil
-	}
+func pause(ctx context.Context) {
 	t := time.NewTimer(readPause)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-	return nil
 }

@@ -39,6 +39,7 @@ type Receiver struct {
 	keys       []*keyring
 	sessions   []*session // oldest first, at most maxSessions
 	series     []*series
+	current    frame.Origin // of the newest session in use
 	pool       shardPool
 	free       []*block
 	scratch    []byte    // for opening heartbeats
