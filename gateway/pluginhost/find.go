@@ -121,7 +121,7 @@ func installed(dir, file string) (Installed, bool) {
 	return Installed{Kind: kind, Name: name, Path: path, Size: info.Size(), Modified: info.ModTime()}, true
 }
 
-// fileID tells whether a file is still the one that was described.
+// fileID tells whether a file is still the one that was read.
 type fileID struct {
 	dev, ino uint64
 	size     int64
@@ -133,6 +133,10 @@ func identify(path string) (fileID, error) {
 	if err != nil {
 		return fileID{}, fmt.Errorf("pluginhost: %w", err)
 	}
+	return identity(path, info)
+}
+
+func identity(path string, info os.FileInfo) (fileID, error) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return fileID{}, fmt.Errorf("pluginhost: %s: no file identity", path)

@@ -33,6 +33,7 @@ type Host struct {
 	times  timing
 	lock   *os.File    // held on RuntimeDir
 	starts chan func() // run on the one thread that starts processes
+	images images
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
@@ -57,6 +58,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, times: defaultTiming(), lock: lock, starts: make(chan func()),
+		images:  images{byPath: map[string]*image{}},
 		running: map[*process]struct{}{}, known: map[fileID]described{},
 	}
 	h.wg.Go(h.startThread)
@@ -140,6 +142,7 @@ func (h *Host) Close() error {
 	}
 	close(h.starts)
 	h.wg.Wait()
+	h.images.close()
 	return h.lock.Close()
 }
 

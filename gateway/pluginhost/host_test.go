@@ -46,45 +46,45 @@ func (l *lockedBuffer) String() string {
 }
 
 // shortDir is a directory whose path fits a socket's.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "slph") //nolint:usetesting // t.TempDir is too long for a socket's path
+func shortDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "slph") //nolint:usetesting // tb.TempDir is too long for a socket's path
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }
 
 // install makes this test binary a plugin of each name.
-func install(t *testing.T, dir string, names ...string) {
-	t.Helper()
+func install(tb testing.TB, dir string, names ...string) {
+	tb.Helper()
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, name := range names {
 		if err := os.Symlink(self, filepath.Join(dir, "sluice-receiver-"+name)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
-func newSite(t *testing.T, names ...string) *site {
-	t.Helper()
-	s := &site{dir: t.TempDir(), log: &lockedBuffer{}}
-	install(t, s.dir, names...)
+func newSite(tb testing.TB, names ...string) *site {
+	tb.Helper()
+	s := &site{dir: tb.TempDir(), log: &lockedBuffer{}}
+	install(tb, s.dir, names...)
 	h, err := pluginhost.New(pluginhost.Config{
-		Dirs: []string{s.dir}, RuntimeDir: filepath.Join(shortDir(t), "run"), Shim: []string{"/proc/self/exe", "plugin-exec"},
+		Dirs: []string{s.dir}, RuntimeDir: filepath.Join(shortDir(tb), "run"), Shim: []string{"/proc/self/exe", "plugin-exec"},
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.Host = h
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := h.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s

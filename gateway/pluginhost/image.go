@@ -19,9 +19,9 @@ import (
 type image struct {
 	file   *os.File
 	sha256 string // lower-case hexadecimal
+	id     fileID // of the file before it was copied
+	users  int    // guarded by images
 }
-
-func (i *image) close() { _ = i.file.Close() }
 
 // seal copies the file into a memfd, checks that this machine can run it, seals and hashes it.
 func seal(path string) (*image, error) {
@@ -34,11 +34,17 @@ func seal(path string) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := identifyOpen(src)
+	if err != nil {
+		_ = mem.Close()
+		return nil, err
+	}
 	img, err := sealed(mem, src)
 	if err != nil {
 		_ = mem.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	img.id = id
 	return img, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,6 +27,7 @@ type Instance struct {
 	control   *control.Socket
 	process   *process
 	client    *plugin.Client
+	given     sync.Once // the image has been given back
 }
 
 // Plugin is the plugin: an sdk.Receiver or an sdk.Sink, by kind.
@@ -68,7 +70,7 @@ func (i *Instance) Stop(ctx context.Context) error {
 	clean := func() {
 		defer close(done)
 		i.client.Kill() // has no deadline of its own; the process is dead, which ends all that it waits for
-		i.process.image.close()
+		i.given.Do(func() { i.process.host.images.put(i.process.image) })
 	}
 	if !i.process.host.spawn(clean) {
 		clean()
@@ -102,13 +104,13 @@ func (h *Host) Start(ctx context.Context, kind, name, component string) (*Instan
 	if err != nil {
 		return nil, err
 	}
-	img, err := seal(path)
+	img, err := h.images.get(path)
 	if err != nil {
 		return nil, &StartError{Kind: kind, Name: name, Reason: "its file cannot be run", Err: err}
 	}
 	ours, theirs, err := control.Pair()
 	if err != nil {
-		img.close()
+		h.images.put(img)
 		return nil, &StartError{Kind: kind, Name: name, Reason: "no control socket", Err: err}
 	}
 	defer theirs.Close() //nolint:errcheck // the plugin has its own

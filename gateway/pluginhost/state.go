@@ -28,13 +28,13 @@ type State struct {
 	LastError   string // why it ended last
 	Since       time.Time
 	NextTry     time.Time // zero while it runs
-	Confinement []string  // barriers that were read back from the kernel
+	Confinement []string  // barriers that hold it in, see confinement
 }
 
-// confinement reads back what holds the process in. What cannot be confirmed is not listed.
+// confinement says what holds the process in. What the kernel tells of it is read back and listed only when it is so;
+// the rest follows from how the process was made, or it would not run: the shim refuses to execute without it.
 func (i *Instance) confinement() []string {
 	pid := i.PID()
-	// Both follow from how the process was made: its environment and its program.
 	out := []string{"environment of its own", "sealed program"}
 	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil &&
 		strings.Contains(string(status), "\nNoNewPrivs:\t1\n") {

@@ -90,6 +90,13 @@ func (d *datagrams) clear() {
 	d.frame, d.count, d.bytes = d.frame[:control.FrameHeader], 0, 0
 }
 
+// giveUp counts what was read from the socket and will not be handed to anybody.
+func (d *datagrams) giveUp() {
+	if left := d.count + uint64(d.got-d.next); left > 0 { //nolint:gosec // not negative
+		d.relay.refused.add(DroppedClosing, left, "interface", d.sock.Interface)
+	}
+}
+
 // fill blocks until the frame holds datagrams. It returns at once when it holds some from before.
 func (d *datagrams) fill(ctx context.Context) error {
 	for d.count == 0 {

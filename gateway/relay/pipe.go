@@ -33,6 +33,7 @@ type half struct {
 	src   syscall.RawConn
 	dst   writeCloser
 	moved *atomic.Uint64
+	waits *atomic.Int64 // writes in progress; only of the direction to the plugin
 
 	// Set by poll for the goroutine of this half.
 	buf *[chunkBytes]byte
@@ -59,8 +60,8 @@ func newPipe(r *Relay, tcp *net.TCPConn, plugin *net.UnixConn) (*pipe, error) {
 	}
 	return &pipe{
 		relay: r, tcp: tcp, unix: plugin,
-		in:  half{pool: &r.buffers, src: tcpRaw, dst: plugin, moved: &r.counts.bytesIn},
-		out: half{pool: &r.buffers, src: unixRaw, dst: tcp, moved: &r.counts.bytesOut},
+		in:  half{pool: &r.buffers, src: tcpRaw, dst: plugin, moved: &r.counts.bytesIn, waits: &r.counts.waiting},
+		out: half{pool: &r.buffers, src: unixRaw, dst: tcp, moved: &r.counts.bytesOut, waits: new(atomic.Int64)},
 	}, nil
 }
 
@@ -126,7 +127,9 @@ func (h *half) copy() error {
 			h.put()
 			return h.err
 		}
+		h.waits.Add(1)
 		n, err := h.dst.Write(h.buf[:h.n])
+		h.waits.Add(-1)
 		h.put()
 		h.moved.Add(uint64(n)) //nolint:gosec // not negative
 		if err != nil {

@@ -27,6 +27,7 @@ func (r *Relay) receive(ctx context.Context, sock *guard.PacketSocket) {
 		r.log.Error("datagram socket cannot be read", "interface", sock.Interface, "error", err)
 		return
 	}
+	defer d.giveUp()
 	for ctx.Err() == nil {
 		s, held, err := r.udp.wait(ctx)
 		if err != nil {
@@ -79,7 +80,10 @@ func (r *Relay) feed(ctx, held context.Context, s *session, d *datagrams) {
 			r.readTrouble(ctx, d.sock, err)
 			return
 		}
-		if _, err := conn.Write(d.frame); err != nil {
+		r.counts.waiting.Add(1)
+		_, err := conn.Write(d.frame)
+		r.counts.waiting.Add(-1)
+		if err != nil {
 			if ctx.Err() == nil {
 				r.udp.leave(s.control) // it has closed its reader: it must ask again
 			}

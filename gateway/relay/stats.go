@@ -19,6 +19,7 @@ const (
 	RefusedPluginBusy     = "plugin-busy"         // connection that the plugin did not take in time
 	RefusedClosing        = "closing"             // connection that waited for a plugin when the component ended
 	DroppedAllowFrom      = "datagram-allow_from" // datagram from an address that is not allowed
+	DroppedClosing        = "datagram-closing"    // datagram read and not yet handed over when its socket was closed
 	DroppedInterface      = "datagram-interface"  // datagram that came by another interface than its socket's
 )
 
@@ -30,6 +31,7 @@ type Stats struct {
 	BytesOut      uint64            // from the plugin to the network
 	Datagrams     uint64            // handed to the plugin
 	DatagramsOut  uint64            // taken by the kernel
+	Waiting       uint64            // writes that wait for the plugin to read; with BytesIn standing still it does not
 	KernelDrops   uint64            // datagrams that the kernel dropped because its buffer was full (SO_RXQ_OVFL)
 	ReceiveBuffer int               // bytes granted, the least of all UDP sockets; 0 = none open
 	Refused       map[string]uint64 // by reason, see the constants
@@ -39,7 +41,7 @@ type Stats struct {
 type counters struct {
 	accepted, bytesIn, bytesOut, datagrams, datagramsOut, kernelDrops atomic.Uint64
 
-	open          atomic.Int64
+	open, waiting atomic.Int64
 	receiveBuffer atomic.Int64
 }
 
@@ -48,6 +50,7 @@ func (r *Relay) Stats() Stats {
 	c := &r.counts
 	return Stats{
 		Accepted: c.accepted.Load(), Open: uint64(max(0, c.open.Load())), //nolint:gosec // not negative
+		Waiting: uint64(max(0, c.waiting.Load())), //nolint:gosec // not negative
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Datagrams: c.datagrams.Load(), DatagramsOut: c.datagramsOut.Load(), KernelDrops: c.kernelDrops.Load(),
 		ReceiveBuffer: int(c.receiveBuffer.Load()), Refused: r.refused.snapshot(), Sockets: r.socketStats(),

@@ -153,6 +153,7 @@ func TestDatagramsWaitForThePlugin(t *testing.T) {
 	p.listen("udp")
 	feed, _ := p.feed()
 	send(n/2, n) // the plugin does not read yet
+	waitFor(t, "the feed to fill", func() bool { return r.Stats().Waiting == 1 })
 	for i, g := range grams(t, feed, n) {
 		if got := binary.LittleEndian.Uint32(g.payload); got != uint32(i) { //nolint:gosec // small
 			t.Fatalf("datagram %d is number %d", i, got)
@@ -187,6 +188,25 @@ func TestFrameSurvivesThePlugin(t *testing.T) {
 		if got := int(binary.LittleEndian.Uint32(g.payload)); got != handed+i {
 			t.Fatalf("datagram %d is number %d", handed+i, got)
 		}
+	}
+}
+
+// TestDatagramsAtTheEnd: those that were read and found no plugin before the component ended are counted.
+func TestDatagramsAtTheEnd(t *testing.T) {
+	r, p, to := udpRig(t, relay.Grants{})
+	p.feed()
+	c := sendFrom(t, to)
+	const n = 2000
+	for range n {
+		write(t, c, string(make([]byte, 1000)))
+	}
+	waitFor(t, "the feed to fill", func() bool { return r.Stats().Waiting == 1 })
+	p.die()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if st := r.Stats(); st.Refused[relay.DroppedClosing] == 0 || st.Datagrams+st.Refused[relay.DroppedClosing] > n {
+		t.Errorf("%+v", st)
 	}
 }
 
