@@ -232,7 +232,7 @@ func TestRuntimeDir(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	shim := []string{"/proc/self/exe", "plugin-exec"}
 	t.Run("too long", func(t *testing.T) {
-		_, err := pluginhost.New(pluginhost.Config{RuntimeDir: "/tmp/" + strings.Repeat("x", 80), Shim: shim, Log: log})
+		_, err := pluginhost.New(pluginhost.Config{RuntimeDir: "/run/" + strings.Repeat("x", 80), Shim: shim, Log: log})
 		if err == nil || !strings.Contains(err.Error(), "at most 69 are possible") {
 			t.Errorf("err: %v", err)
 		}
