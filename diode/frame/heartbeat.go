@@ -40,7 +40,7 @@ type Heartbeat struct {
 func (h *Heartbeat) Append(b []byte) []byte {
 	b = h.Origin.Append(b)
 	b = binary.BigEndian.AppendUint64(b, uint64(h.Clock.UnixNano())) //nolint:gosec // G115: two's complement on the wire
-	b = binary.BigEndian.AppendUint32(b, uint32(min(h.Every.Milliseconds(), 1<<31)))
+	b = binary.BigEndian.AppendUint32(b, uint32(min(h.Every.Milliseconds(), 1<<32-1)))
 	b = append(b, byte(len(h.Bounds)))
 	for _, x := range h.Bounds {
 		b = append(b, byte(x.Class))

@@ -1,0 +1,195 @@
+package frame_test
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/frame"
+)
+
+func TestShardBytes(t *testing.T) {
+	for _, c := range []struct {
+		mtu  int
+		ipv6 bool
+		want int
+	}{
+		{1500, false, 1408},
+		{1500, true, 1344},
+		{1496, false, 1344},
+		{9000, false, 8896},
+		{9000, true, 8832},
+		{1280, true, 1152},
+		{65536, false, 65408},
+	} {
+		got, err := frame.ShardBytes(c.mtu, c.ipv6)
+		if err != nil || got != c.want {
+			t.Errorf("mtu %d ipv6 %v: %d %v, want %d", c.mtu, c.ipv6, got, err, c.want)
+		}
+	}
+	for _, mtu := range []int{0, -1, 576, 1000} {
+		if got, err := frame.ShardBytes(mtu, false); err == nil {
+			t.Errorf("mtu %d accepted: %d", mtu, got)
+		}
+	}
+}
+
+func TestSealedFrameOpens(t *testing.T) {
+	h := vectorShardHeader()
+	sealed := vectorSealer(t).Seal(make([]byte, 0, 256), &h, vectorShard())
+	var got frame.Header
+	if err := got.Parse(sealed); err != nil || got != h {
+		t.Fatalf("%+v %v", got, err)
+	}
+	plain, err := vectorOpener(t).Open(nil, &got, sealed)
+	if err != nil || !bytes.Equal(plain, vectorShard()) {
+		t.Fatal(err)
+	}
+	var b frame.BatchHeader
+	if err := b.Parse(plain[frame.BlockHeaderBytes:]); err != nil || b.Seq != 12 || b.SumBefore != 1100 {
+		t.Fatalf("%+v %v", b, err)
+	}
+}
+
+// Every bit of a sealed frame counts.
+func TestAnyFlippedBitIsRefused(t *testing.T) {
+	h := vectorShardHeader()
+	sealed := vectorSealer(t).Seal(make([]byte, 0, 256), &h, vectorShard())
+	opener := vectorOpener(t)
+	for bit := range len(sealed) * 8 {
+		b := bytes.Clone(sealed)
+		b[bit/8] ^= 1 << (bit % 8)
+		var h frame.Header
+		if h.Parse(b) != nil {
+			continue
+		}
+		if _, err := opener.Open(nil, &h, b); !errors.Is(err, frame.ErrTag) {
+			t.Fatalf("bit %d: %v", bit, err)
+		}
+	}
+}
+
+func TestKeysDifferByUse(t *testing.T) {
+	base, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), 1, 1, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	announce := vectorAnnounceKey(t)
+	if announce == vectorPSK() || announce == base.Key || base.Key == vectorPSK() || base.Key == vectorSecret() {
+		t.Fatal("one key serves two uses")
+	}
+	for _, other := range [][4]uint64{{2, 1, 1, 1}, {1, 2, 1, 1}, {1, 1, 2, 1}, {1, 1, 1, 2}} {
+		k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), frame.Suite(other[0]), uint32(other[1]), uint32(other[2]), other[3]) //nolint:gosec // G115: small numbers
+		if err != nil || k.Key == base.Key || k.IV == base.IV {
+			t.Fatalf("%v: same key or IV (%v)", other, err)
+		}
+	}
+}
+
+func TestAnnouncementAndHeartbeatRoundTrip(t *testing.T) {
+	b := vectorAnnouncement(t)
+	a, err := frame.ParseAnnouncement(b)
+	if err != nil || a.Session != vectorSession || a.Secret != vectorSecret() || !reflect.DeepEqual(a.Origin, vectorOrigin()) {
+		t.Fatalf("%+v %v", a, err)
+	}
+	want := vectorHeartbeat()
+	got, err := frame.ParseHeartbeat(want.Append(nil))
+	if err != nil || !got.Clock.Equal(want.Clock) {
+		t.Fatalf("%+v %v", got, err)
+	}
+	got.Clock = want.Clock
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%+v\n%+v", got, want)
+	}
+}
+
+// The largest heartbeat fits the smallest shard that ShardBytes gives.
+func TestLargestHeartbeatFits(t *testing.T) {
+	var h frame.Heartbeat
+	for c := range diode.MaxClasses {
+		h.Bounds = append(h.Bounds, frame.Bounds{Class: diode.Class(c)})            //nolint:gosec // G115: small
+		h.Origin.Ends = append(h.Origin.Ends, frame.PrevEnd{Class: diode.Class(c)}) //nolint:gosec // G115: small
+	}
+	h.Health = make([]byte, 10_000)
+	if got := len(h.Append(nil)); got > 1088 {
+		t.Fatalf("%d bytes", got)
+	}
+}
+
+// The window accepts each counter once, whatever the order, as long as it is
+// not too old.
+func TestWindowModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var w frame.Window
+		floor := rapid.Uint64Range(0, 100).Draw(t, "floor")
+		w.Restore(floor)
+		seen := map[uint64]bool{}
+		top := floor
+		for range rapid.IntRange(1, 300).Draw(t, "n") {
+			step := rapid.SampledFrom([]int64{-20000, -16384, -16383, -300, -3, -1, 0, 1, 2, 70, 5000, 20000}).Draw(t, "step")
+			c := uint64(max(int64(top)+step, 0)) //nolint:gosec // G115: small numbers
+			want := c >= floor && !seen[c] && (c >= top || top-c <= 16384)
+			if got := w.Fresh(c); got != want {
+				t.Fatalf("counter %d, top %d: fresh %v, want %v", c, top, got, want)
+			}
+			if want {
+				w.Mark(c)
+				seen[c] = true
+				top = max(top, c+1)
+			}
+			if w.Top() != top {
+				t.Fatalf("top %d, want %d", w.Top(), top)
+			}
+		}
+	})
+}
+
+func TestSealingDoesNotAllocate(t *testing.T) {
+	s, o := vectorSealer(t), vectorOpener(t)
+	h := vectorShardHeader()
+	h.Shard = 1408
+	plain, dst, out := make([]byte, 1408), make([]byte, 0, 2048), make([]byte, 0, 2048)
+	n := testing.AllocsPerRun(100, func() {
+		b := s.Seal(dst, &h, plain)
+		var got frame.Header
+		if got.Parse(b) != nil {
+			t.Fatal("own frame refused")
+		}
+		if _, err := o.Open(out, &got, b); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 0 {
+		t.Fatalf("%v allocations per frame", n)
+	}
+}
+
+func BenchmarkSeal(b *testing.B) {
+	s := vectorSealer(b)
+	h := vectorShardHeader()
+	plain, dst := make([]byte, 1408), make([]byte, 0, 2048)
+	b.SetBytes(1408)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Counter++
+		s.Seal(dst, &h, plain)
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	s, o := vectorSealer(b), vectorOpener(b)
+	h := vectorShardHeader()
+	h.Shard = 1408
+	sealed, out := s.Seal(make([]byte, 0, 2048), &h, make([]byte, 1408)), make([]byte, 0, 2048)
+	b.SetBytes(1408)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := o.Open(out, &h, sealed); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
