@@ -83,7 +83,7 @@ func (c *checking) component(p component) {
 		return
 	}
 	for _, q := range problems {
-		c.problems = append(c.problems, c.cfg.ProblemAt(p.address, q.Path, q.Text, q.Advice))
+		c.problems = append(c.problems, c.cfg.ProblemAt(p.address, q.Path, q.Error(), q.Advice))
 	}
 	if len(problems) == 0 {
 		c.plan.parts[p.address] = part{body: body, schema: info.Schema, traits: traits}
