@@ -60,6 +60,9 @@ func checkConfig(ctx context.Context, dir, node string, h *pluginhost.Host) (*ga
 // show prints problems for people, or as JSON.
 func show(w io.Writer, problems config.Problems, asJSON bool) error {
 	if asJSON {
+		if problems == nil {
+			problems = config.Problems{} // an empty list, not null
+		}
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(problems)
