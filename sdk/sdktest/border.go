@@ -103,8 +103,8 @@ func open(t testing.TB, impl sdk.Plugin, kind string, o Options) *border {
 		}()
 		select {
 		case <-stopped:
-		case <-time.After(patience):
-			t.Errorf("the plugin did not end within %v", patience)
+		case <-time.After(promptly):
+			t.Errorf("the plugin did not end within %v", promptly)
 		}
 	})
 	t.Cleanup(b.close)
@@ -177,6 +177,22 @@ func startRun(run func(context.Context) error) *runner {
 		defer close(r.done)
 		r.err = run(ctx)
 	}()
+	return r
+}
+
+// begin starts a Run and waits until the plugin is in it, or it was refused.
+func (b *border) begin(t testing.TB, run func(context.Context) error) *runner {
+	t.Helper()
+	r := startRun(run)
+	t.Cleanup(r.cancel)
+	b.network.follow(r)
+	select {
+	case <-b.tracked.started:
+		b.tracked.started <- struct{}{} // for wait
+	case <-r.done:
+	case <-time.After(patience):
+		t.Fatalf("Run did not start within %v", patience)
+	}
 	return r
 }
 

@@ -33,6 +33,7 @@ type network struct {
 	feeds   map[string]*net.UnixConn // by interface
 	refused []string
 	conns   []net.Conn // to close at the end
+	running *runner    // the plugin's Run; nil before it
 }
 
 func newNetwork(sock *control.Socket, o Options) *network {
@@ -149,11 +150,23 @@ func (n *network) stream() (*net.UnixConn, *os.File, error) {
 	return ours, theirs, nil
 }
 
+// follow notes the Run whose end ends all waiting.
+func (n *network) follow(r *runner) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running = r
+}
+
 // await blocks until the plugin listens.
 func (n *network) await(t testing.TB, kind string) {
 	t.Helper()
+	n.mu.Lock()
+	r := n.running
+	n.mu.Unlock()
 	select {
 	case <-n.opened[kind]:
+	case <-r.done:
+		t.Fatalf("Run returned and the plugin did not listen on %s: %v", kind, r.err)
 	case <-time.After(patience):
 		t.Fatalf("the plugin did not listen on %s within %v", kind, patience)
 	}

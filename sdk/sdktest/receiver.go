@@ -39,10 +39,9 @@ func (h *ReceiverHarness) configure(t testing.TB) { configure(t, h.border, h.opt
 
 func (h *ReceiverHarness) start(t testing.TB) {
 	t.Helper()
-	h.run = startRun(func(ctx context.Context) error {
+	h.run = h.border.begin(t, func(ctx context.Context) error {
 		return h.border.client.(sdk.Receiver).Run(ctx, nil, h.intake) //nolint:forcetypeassert // made as one
 	})
-	t.Cleanup(h.run.cancel)
 }
 
 // configure validates and configures as the core does.

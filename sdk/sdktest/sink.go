@@ -35,10 +35,9 @@ func openSink(t testing.TB, impl sdk.Sink, o Options) *SinkHarness {
 
 func (h *SinkHarness) start(t testing.TB) {
 	t.Helper()
-	h.run = startRun(func(ctx context.Context) error {
+	h.run = h.border.begin(t, func(ctx context.Context) error {
 		return h.border.client.(sdk.Sink).Run(ctx, nil, h.outlet) //nolint:forcetypeassert // made as one
 	})
-	t.Cleanup(h.run.cancel)
 }
 
 // Deliver makes one batch of the records, with sequences that follow those of the Deliver before, and queues it. It

@@ -243,13 +243,7 @@ func (c common) configured(t *testing.T) (*border, sdk.Setup) {
 
 func (c common) twice(t *testing.T) {
 	b, _ := c.configured(t)
-	r := startRun(func(ctx context.Context) error { return c.run(ctx, b) })
-	select {
-	case <-b.tracked.started:
-		b.tracked.started <- struct{}{} // for wait
-	case <-time.After(patience):
-		t.Fatal("Run did not start")
-	}
+	r := b.begin(t, func(ctx context.Context) error { return c.run(ctx, b) })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := c.run(ctx, b); sdk.CodeOf(err) != sdk.CodeRefused {
