@@ -25,8 +25,8 @@ const (
 	maxBinary       = 512 << 20              // bytes of a plugin's file
 	maxGreeting     = 8 << 10                // bytes of a plugin's first line on standard output; it has about 1 KiB
 	maxLine         = 8 << 10                // bytes of one log line of a plugin
-	linesPerSecond  = 100                    // log lines of one plugin that pass
-	linesBurst      = 500
+	linesPerSecond  = 20                     // log lines of one plugin that pass: 160 KiB a second at most
+	linesBurst      = 200
 	logBytes        = 4 << 20  // bytes per second read from a plugin's standard error; beyond, the plugin waits
 	logBytesBurst   = 16 << 20 //
 	maxAttributes   = 32       // of one log line

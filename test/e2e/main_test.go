@@ -19,6 +19,7 @@ type builds struct {
 var programs builds //nolint:gochecknoglobals // TestMain cannot hand values to tests
 
 func TestMain(m *testing.M) {
+	playFault()
 	code := m.Run()
 	if programs.dir != "" {
 		_ = os.RemoveAll(programs.dir)
