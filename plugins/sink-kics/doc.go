@@ -7,7 +7,7 @@
 //	                    │                     error      error (an ICMP answer comes later than the send)
 //	                    └── back to the first unconfirmed ◄┘
 //	                              │
-//	                            hold ── once a second: send the first one, wait ── no error ──► go on
+//	                            hold ── once a second: send the first one ── three in a row without error ──► go on
 //
 // UDP has no answer: delivery is "sent". Silence is taken for success, an error for the loss of everything that is not
 // confirmed, which is sent again. So datagrams can arrive twice after an error, and none is left out.

@@ -16,13 +16,15 @@ import (
 const (
 	// probeEvery is how often a target that does not take data is tried (ours).
 	probeEvery = time.Second
-	// distrust is how long nothing is confirmed after a hold: hosts limit the rate of their ICMP answers (Linux: one a
-	// second and destination behind a burst of six, icmp_ratelimit in icmp(7)), so shortly after some of them silence
-	// means little.
-	distrust = 2 * time.Second
+	// silentProbes is how many probes in a row must bring no error before silence is believed: hosts limit the rate of
+	// their ICMP answers (Linux: one a second and destination behind a burst of six, icmp_ratelimit in icmp(7)), so that
+	// a closed port may leave one unanswered, but not three.
+	silentProbes = 3
 	// tick is the time that one Send's datagrams may be spread over (ours: calls cost more than datagrams).
 	tick = 5 * time.Millisecond
 )
+
+var errNotTaken = errors.New("the socket took only a part of the datagrams")
 
 // outlet is where acknowledgements and holds go.
 type outlet interface {
@@ -32,9 +34,9 @@ type outlet interface {
 
 // emitter sends a window's datagrams to one target. It is one goroutine's.
 //
-//	sending ── error ──► holding ── probeEvery ──► probe sent ── settle, no error ──► sending
-//	                        ▲                          └── error ──┐
-//	                        └──────────────────────────────────────┘
+//	sending ── error ──► holding ── probeEvery ──► probe sent ── settle, no error, three in a row ──► sending
+//	                        ▲                          │
+//	                        └── error, or not yet three ┘
 type emitter struct {
 	target string
 	dial   func(ctx context.Context) (sdk.PacketSender, error)
@@ -44,14 +46,14 @@ type emitter struct {
 	bucket *rate.Limiter
 	chunk  int // datagrams of one Send
 
-	window  window
-	sender  sdk.PacketSender // nil until dialled
-	batch   [][]byte         // of one Send, used again
-	reason  string           // of the hold; "" = sending
-	retry   time.Time        // of the next probe or dial
-	probe   time.Time        // when the probe that was sent may be judged; zero = none was sent
-	alone   bool             // the next datagram is sent alone: one was too large
-	trusted time.Time        // from when on silence is taken for success again
+	window window
+	sender sdk.PacketSender // nil until dialled
+	batch  [][]byte         // of one Send, used again
+	reason string           // of the hold; "" = sending
+	retry  time.Time        // of the next probe or dial
+	probe  time.Time        // when the probe that was sent may be judged; zero = none was sent
+	alone  bool             // the next datagram is sent alone: one was too large
+	silent int              // probes in a row that brought no error
 }
 
 // run sends until the queue is closed and everything is confirmed, or ctx ends; both return nil.
@@ -147,29 +149,45 @@ func (e *emitter) connect(ctx context.Context, now time.Time) (time.Duration, er
 func (e *emitter) try(ctx context.Context, now time.Time) (time.Duration, error) {
 	switch {
 	case e.window.waiting() == 0 && e.probe.IsZero():
-		return 0, e.resume(ctx, now) // nothing to try with: the next datagram will tell
+		return 0, e.resume(ctx) // nothing to try with: the next datagram will tell
 	case e.probe.IsZero() && now.Before(e.retry):
 		return e.retry.Sub(now), nil
 	case e.probe.IsZero():
-		// Answers to what was sent before the hold may be pending: they say nothing about now.
-		if _, err := e.sender.Send(ctx, nil); err != nil && !isErrno(err) {
-			return 0, e.fail(ctx, now, err)
-		}
-		e.trusted = now.Add(distrust)
-		e.probe = now.Add(e.settle)
-		return 0, e.send(ctx, 1, now)
+		return 0, e.sendProbe(ctx, now)
 	case now.Before(e.probe):
 		return e.probe.Sub(now), nil
 	}
-	if err := e.ask(ctx, now); err != nil || e.probe.IsZero() {
-		return 0, err
-	}
-	return 0, e.resume(ctx, now)
+	return 0, e.judge(ctx, now)
 }
 
-func (e *emitter) resume(ctx context.Context, now time.Time) error {
+func (e *emitter) sendProbe(ctx context.Context, now time.Time) error {
+	// Answers to what was sent before the hold may be pending: they say nothing about now.
+	if _, err := e.sender.Send(ctx, nil); err != nil && !isErrno(err) {
+		return e.fail(ctx, now, err)
+	}
+	e.probe = now.Add(e.settle)
+	return e.send(ctx, 1, now)
+}
+
+// judge takes back a probe that was not answered, so that it is sent again, until there were enough of them. Only the
+// last counts as sent.
+func (e *emitter) judge(ctx context.Context, now time.Time) error {
+	if _, err := e.sender.Send(ctx, nil); err != nil {
+		return e.fail(ctx, now, err)
+	}
+	e.silent++
+	if e.silent < silentProbes {
+		e.window.rewind()
+		e.retry, e.probe = now.Add(probeEvery), time.Time{}
+		return nil
+	}
+	e.window.settle(now)
+	return e.resume(ctx)
+}
+
+func (e *emitter) resume(ctx context.Context) error {
 	e.log.Info("sending again", "target", e.target)
-	e.reason, e.probe, e.trusted = "", time.Time{}, now.Add(distrust)
+	e.reason, e.probe, e.silent = "", time.Time{}, 0
 	return e.out.Hold(ctx, "")
 }
 
@@ -186,12 +204,9 @@ func (e *emitter) send(ctx context.Context, n int, now time.Time) error {
 	e.batch = e.window.next(e.batch[:0], n)
 	taken, err := e.sender.Send(ctx, e.batch)
 	if err == nil && taken < len(e.batch) {
-		err = fmt.Errorf("only %d of %d datagrams were taken", taken, len(e.batch))
+		err = errNotTaken
 	}
 	due := time.Now().Add(e.settle)
-	if due.Before(e.trusted) {
-		due = e.trusted
-	}
 	if errors.Is(err, syscall.EMSGSIZE) {
 		e.window.advance(taken, due)
 		e.tooLarge(taken)
@@ -226,7 +241,7 @@ func (e *emitter) fail(ctx context.Context, now time.Time, err error) error {
 		e.hangUp()
 	}
 	e.window.rewind()
-	e.retry, e.probe = now.Add(probeEvery), time.Time{}
+	e.retry, e.probe, e.silent = now.Add(probeEvery), time.Time{}, 0
 	reason := fmt.Sprintf("%s: %v", e.target, err)
 	if reason == e.reason {
 		return nil

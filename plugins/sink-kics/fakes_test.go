@@ -159,7 +159,7 @@ func (o *outlet) waitHold(tb testing.TB) (reason string) {
 // answers is used up, an ICMP answer comes back after a delay and is reported by the next call.
 type host struct {
 	delay  time.Duration
-	limit  bool // answer as Linux does: one a second behind a burst of six
+	limit  bool // answer as Linux does: one a second behind a burst of six, of which somebody else uses up four in ten
 	refuse map[string]syscall.Errno
 
 	mu      sync.Mutex // guards what follows
@@ -209,7 +209,7 @@ func (h *host) arrive(payload string) {
 	}
 	if h.limit {
 		now := time.Now()
-		h.tokens = min(6, h.tokens+now.Sub(h.last).Seconds())
+		h.tokens = min(6, h.tokens+0.6*now.Sub(h.last).Seconds())
 		h.last = now
 		if h.tokens < 1 {
 			return
