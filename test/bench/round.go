@@ -162,7 +162,7 @@ func (r round) String() string {
 		text += fmt.Sprintf(", %d lost by its own count", r.figures.counted)
 	}
 	if r.figures.gaps > 0 {
-		text += ", the receiving end says " + r.figures.detail
+		text += ", the ends of the link say " + r.figures.detail
 	}
 	if t := r.sent.Times; t != nil {
 		text += fmt.Sprintf(", p50 %s, p99 %s, max %s", ms(t.P50), ms(t.P99), ms(t.Max))

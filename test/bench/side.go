@@ -40,7 +40,7 @@ type figures struct {
 	kernelDrops uint64 // frames of the link
 	buffers     string // receive buffers granted
 	shape       string // of the link's error correction
-	detail      string // everything that the receiving end of the link counts
+	detail      string // everything that both ends of the link count
 }
 
 // pids are the processes that were started; what they have started themselves is found below them.

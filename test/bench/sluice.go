@@ -228,7 +228,7 @@ func sluiceFigures(ctx context.Context, near, far string) (figures, error) {
 		}
 	}
 	out := figures{
-		wireBytes: send.WireBytes, gaps: recv.Gaps, repaired: recv.BlocksRepaired, kernelDrops: recv.KernelDrops, detail: recv.raw,
+		wireBytes: send.WireBytes, gaps: recv.Gaps, repaired: recv.BlocksRepaired, kernelDrops: recv.KernelDrops, detail: send.raw + " and " + recv.raw,
 		shape: fmt.Sprintf("%d+%d shards of %d bytes, UDP segmentation by the kernel %t", send.Data, send.Parity, send.ShardBytes, send.Segmentation),
 	}
 	udp := 0
