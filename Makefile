@@ -1,0 +1,71 @@
+# Sluice. `make` alone lists the targets. Needs Go and make; what else a target
+# wants, it fetches or names.
+
+MAKEFLAGS += --no-print-directory
+
+# VERSION=1.2.3 goes into the programs; without it they say what the source says.
+VERSION ?=
+LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+
+# How long each fuzz target of fuzz-short runs.
+FUZZTIME ?= 10s
+
+TOOLS := bin/tools
+GO_TOOL := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help:
+	@awk -F ' *## *' '/^[a-z0-9-]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## compile every program into bin/
+	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: run
+run: build ## build and start the quickstart: two nodes on loopback, joined by a one-way link
+	@bin/sluice run
+
+.PHONY: test
+test: ## all tests, with the race detector; as root it installs the programs that some of them want
+	@tools/test.sh
+
+.PHONY: e2e
+e2e: ## only the tests of whole nodes, in network namespaces when root
+	@tools/prepare.sh
+	go test -count=1 -timeout 15m -v ./test/e2e
+
+.PHONY: fuzz-short
+fuzz-short: ## every fuzz target for FUZZTIME (10s)
+	@FUZZTIME=$(FUZZTIME) tools/fuzz.sh
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## golangci-lint and staticcheck
+	$(TOOLS)/golangci-lint run ./...
+	$(GO_TOOL) staticcheck ./...
+
+.PHONY: format
+format: $(TOOLS)/golangci-lint ## format the Go code
+	$(TOOLS)/golangci-lint fmt ./...
+
+.PHONY: generate
+generate: ## write the generated files anew
+	@tools/generate.sh .
+
+.PHONY: check-generated
+check-generated: ## fail when a generated file is not what generate would write
+	@tools/check-generated.sh
+
+.PHONY: bench
+bench: build ## measure the whole way beside rsyslog; QUICK=1 ends within 45 s, UPDATE=1 writes docs/performance.md
+	go run ./test/bench
+
+.PHONY: ci
+ci: check-generated lint test ## what must pass before a change is merged
+
+.PHONY: clean
+clean: ## remove what was built, and the state of the quickstart
+	rm -rf bin dist var
+
+# Built once: golangci-lint takes about 140 s.
+$(TOOLS)/golangci-lint: tools/golangci-lint/go.mod tools/golangci-lint/go.sum
+	go build -C tools/golangci-lint -buildvcs=false -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
