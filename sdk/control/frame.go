@@ -17,6 +17,9 @@ import (
 //	   8  receive time, Unix nanoseconds
 //	   4  payload length, 0 to 65535
 //	   …  payload
+//
+// A plugin that is asked to drain shuts its end of a feed for reading. The core's next write then fails with EPIPE: the
+// frames written as a whole before it will be read, that one is still the core's, whatever part of it was written.
 const (
 	// MaxFrame is the largest feed or send frame, the length field included (measured: coalescing up to 256 KiB takes a
 	// plugin from 22 % to 8 % of a core at 200,000 datagrams a second).

@@ -23,8 +23,9 @@ var errNotAsked = &sdk.Error{Code: sdk.CodeRefused, Detail: "beyond what the blo
 
 // network is the core's side of the control socket.
 type network struct {
-	sock *control.Socket
-	wg   sync.WaitGroup
+	sock  *control.Socket
+	ended chan struct{} // closed when run has returned
+	wg    sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	allowed string     // what the plugin may listen on
@@ -38,7 +39,7 @@ type network struct {
 
 func newNetwork(sock *control.Socket, o Options) *network {
 	n := &network{
-		sock: sock, allowed: o.Network, targets: map[string]*target{}, feeds: map[string]*net.UnixConn{},
+		sock: sock, ended: make(chan struct{}), allowed: o.Network, targets: map[string]*target{}, feeds: map[string]*net.UnixConn{},
 		opened: map[string]chan struct{}{"tcp": make(chan struct{}), "udp": make(chan struct{})},
 	}
 	for address, t := range o.Connect {
@@ -56,6 +57,7 @@ func (n *network) allow(kind string) {
 }
 
 func (n *network) run() {
+	defer close(n.ended)
 	for {
 		m, f, err := n.sock.Receive()
 		if err != nil {
@@ -233,6 +235,7 @@ func (n *network) target(t testing.TB, address string) *target {
 
 func (n *network) close() {
 	_ = n.sock.Close()
+	<-n.ended // a dial that it still answers adds a connection and a goroutine
 	n.mu.Lock()
 	for _, c := range n.conns {
 		_ = c.Close()

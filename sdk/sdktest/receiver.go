@@ -2,6 +2,7 @@ package sdktest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -40,7 +41,7 @@ func (h *ReceiverHarness) configure(t testing.TB) { configure(t, h.border, h.opt
 func (h *ReceiverHarness) start(t testing.TB) {
 	t.Helper()
 	h.run = h.border.begin(t, func(ctx context.Context) error {
-		return h.border.client.(sdk.Receiver).Run(ctx, nil, h.intake) //nolint:forcetypeassert // made as one
+		return h.border.client.(sdk.Receiver).Run(ctx, nil, h.intake) // made as one
 	})
 }
 
@@ -117,6 +118,13 @@ func (h *ReceiverHarness) sendDatagrams(t testing.TB, within time.Duration, gram
 // Records waits until at least n records have arrived since the start and returns all that have, in order of arrival.
 func (h *ReceiverHarness) Records(t testing.TB, n int) []sdk.Record {
 	t.Helper()
+	what := fmt.Sprintf("%d records", n)
+	return h.until(t, what, func(recs []sdk.Record) bool { return len(recs) >= n })
+}
+
+// until waits until the records satisfy a test, or can no longer.
+func (h *ReceiverHarness) until(t testing.TB, what string, ok func([]sdk.Record) bool) []sdk.Record {
+	t.Helper()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	for {
@@ -124,17 +132,17 @@ func (h *ReceiverHarness) Records(t testing.TB, n int) []sdk.Record {
 		if s.fault != nil {
 			t.Fatalf("the receiver delivered a malformed batch: %v", s.fault)
 		}
-		if len(s.records) >= n {
+		if ok(s.records) {
 			return s.records
 		}
 		select {
 		case <-s.changed:
 		case <-h.run.done:
-			if s = h.intake.state(); len(s.records) < n {
-				t.Fatalf("%d records of %d arrived, then Run returned: %v", len(s.records), n, h.run.err)
+			if s = h.intake.state(); !ok(s.records) {
+				t.Fatalf("waited for %s, %d arrived, then Run returned: %v", what, len(s.records), h.run.err)
 			}
 		case <-limit.C:
-			t.Fatalf("%d records of %d arrived within %v", len(s.records), n, patience)
+			t.Fatalf("waited for %s, %d arrived within %v", what, len(s.records), patience)
 		}
 	}
 }
@@ -170,7 +178,7 @@ func (h *ReceiverHarness) Drain(t testing.TB) error {
 func (h *ReceiverHarness) Stop(t testing.TB) {
 	t.Helper()
 	h.run.cancel()
-	_ = h.border.wait(t, h.run, patience) //nolint:errcheck // the error of a cancelled Run says nothing
+	_ = h.border.wait(t, h.run, patience) // the error of a cancelled Run says nothing
 	h.border.close()
 }
 
@@ -184,5 +192,5 @@ func drain(t testing.TB, b *border, r *runner, within time.Duration) error {
 	if err := b.client.Drain(ctx); err != nil {
 		t.Errorf("drain: %v", err)
 	}
-	return b.wait(t, r, within+patience)
+	return b.wait(t, r, within+promptly)
 }

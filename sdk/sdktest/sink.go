@@ -36,7 +36,7 @@ func openSink(t testing.TB, impl sdk.Sink, o Options) *SinkHarness {
 func (h *SinkHarness) start(t testing.TB) {
 	t.Helper()
 	h.run = h.border.begin(t, func(ctx context.Context) error {
-		return h.border.client.(sdk.Sink).Run(ctx, nil, h.outlet) //nolint:forcetypeassert // made as one
+		return h.border.client.(sdk.Sink).Run(ctx, nil, h.outlet) // made as one
 	})
 }
 
@@ -169,6 +169,6 @@ func (h *SinkHarness) Drain(t testing.TB) error {
 func (h *SinkHarness) Stop(t testing.TB) {
 	t.Helper()
 	h.run.cancel()
-	_ = h.border.wait(t, h.run, patience) //nolint:errcheck // the error of a cancelled Run says nothing
+	_ = h.border.wait(t, h.run, patience) // the error of a cancelled Run says nothing
 	h.border.close()
 }

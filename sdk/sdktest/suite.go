@@ -187,7 +187,7 @@ func (c common) validateSafely(t *testing.T, body string) {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), promptly)
 	defer cancel()
-	_, _, _ = c.construct().Validate(ctx, []byte(body)) //nolint:errcheck // any answer is right, a crash is not
+	_, _, _ = c.construct().Validate(ctx, []byte(body)) // any answer is right, a crash is not
 	if ctx.Err() != nil {
 		t.Errorf("validate %.120q: more than %v", body, promptly)
 	}
@@ -250,7 +250,7 @@ func (c common) twice(t *testing.T) {
 		t.Errorf("a second Run: %v, want code %s", err, sdk.CodeRefused)
 	}
 	r.cancel()
-	_ = b.wait(t, r, promptly) //nolint:errcheck // the error of a cancelled Run says nothing
+	_ = b.wait(t, r, promptly) // the error of a cancelled Run says nothing
 }
 
 func (c common) reconfigure(t *testing.T) {

@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,7 +48,7 @@ func Receiver(t *testing.T, construct func() sdk.Receiver, s ReceiverSuite) {
 		open:      func(t *testing.T) *border { t.Helper(); return openReceiver(t, construct(), s.Options).border },
 		setup:     func(t *testing.T) sdk.Setup { t.Helper(); return s.filled(t, sdk.KindReceiver).setup() },
 		run: func(ctx context.Context, b *border) error {
-			return b.client.(sdk.Receiver).Run(ctx, nil, newIntake()) //nolint:forcetypeassert // made as one
+			return b.client.(sdk.Receiver).Run(ctx, nil, newIntake()) // made as one
 		},
 	}
 	c.test(t)
@@ -204,7 +204,7 @@ func (r *receiverSuite) drainStuck(t *testing.T) {
 	if err := h.border.client.Drain(ctx); err != nil && ctx.Err() == nil && sdk.CodeOf(err) != sdk.CodeUnavailable {
 		t.Errorf("drain: %v", err)
 	}
-	_ = h.border.wait(t, h.run, shortDrain+promptly) //nolint:errcheck // what was not acknowledged may be an error
+	_ = h.border.wait(t, h.run, shortDrain+promptly) // what was not acknowledged may be an error
 	h.Stop(t)
 }
 
@@ -214,7 +214,7 @@ func (r *receiverSuite) cancel(t *testing.T) {
 	e.send(t, 0, 1)
 	h.Records(t, 1)
 	h.run.cancel()
-	_ = h.border.wait(t, h.run, promptly) //nolint:errcheck // the error of a cancelled Run says nothing
+	_ = h.border.wait(t, h.run, promptly) // the error of a cancelled Run says nothing
 }
 
 // What a receiver may have read while nothing is acknowledged: the credit, a Writer, socket buffers, and as much again.
@@ -315,13 +315,8 @@ func (r *receiverSuite) garbage(t *testing.T) {
 	}
 	e.send(t, 0, 1)
 	want := r.Payload(0)
-	waitFor(t, "a record after garbage", func() bool {
-		for _, rec := range h.Records(t, 0) {
-			if bytes.Equal(rec.Payload, want) {
-				return true
-			}
-		}
-		return false
+	h.until(t, "a record after garbage", func(recs []sdk.Record) bool {
+		return slices.ContainsFunc(recs, func(r sdk.Record) bool { return bytes.Equal(r.Payload, want) })
 	})
 	h.Stop(t)
 }
@@ -368,14 +363,5 @@ func (*receiverSuite) silent(t *testing.T, e *endpoint) {
 	n, err := e.conn.Read(make([]byte, 1))
 	if n > 0 || (err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF)) {
 		t.Errorf("read %d bytes, %v: the traits say that the receiver does not answer", n, err)
-	}
-}
-
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal(fmt.Sprint("waited in vain for ", what))
-		}
 	}
 }

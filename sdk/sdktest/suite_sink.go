@@ -26,7 +26,7 @@ func Sink(t *testing.T, construct func() sdk.Sink, s SinkSuite) {
 		open:      func(t *testing.T) *border { t.Helper(); return openSink(t, construct(), s.Options).border },
 		setup:     func(t *testing.T) sdk.Setup { t.Helper(); return s.filled(t, sdk.KindSink).setup() },
 		run: func(ctx context.Context, b *border) error {
-			return b.client.(sdk.Sink).Run(ctx, nil, newOutlet()) //nolint:forcetypeassert // made as one
+			return b.client.(sdk.Sink).Run(ctx, nil, newOutlet()) // made as one
 		},
 	}
 	c.test(t)
@@ -155,5 +155,5 @@ func (k *sinkSuite) cancel(t *testing.T) {
 		h.Deliver(t, k.records(i*100, 100)...)
 	}
 	h.run.cancel()
-	_ = h.border.wait(t, h.run, promptly) //nolint:errcheck // the error of a cancelled Run says nothing
+	_ = h.border.wait(t, h.run, promptly) // the error of a cancelled Run says nothing
 }

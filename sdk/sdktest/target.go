@@ -41,7 +41,7 @@ func (t *target) serve(u *net.UnixConn) {
 			return
 		}
 		if t.Delay > 0 {
-			time.Sleep(t.Delay) // plays a slow network, synchronises nothing
+			<-time.After(t.Delay) // plays a slow network
 		}
 		a, err := t.take(buf[:n])
 		if err != nil {
