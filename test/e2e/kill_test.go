@@ -17,7 +17,7 @@ import (
 // Whatever the near spool has made durable must come out on the far side, once in the file, and no gap may remain: the
 // link repeats each batch, because frames that reach a dead far core are lost (see docs/decisions/0004).
 func TestKilledProcessesLoseNothingAcknowledged(t *testing.T) {
-	p := newPair(t, link{rate: "300Mbit", parity: "25%", designLoss: "1%", repeat: `"1s", "6s"`})
+	p := newPair(t, link{rate: "300Mbit", parity: "25%", designLoss: "1%", repeat: `"2s", "12s"`})
 	kics := []*collector{
 		collect(t, p.site.KICS, netip.AddrPortFrom(netlab.KICSAddr().Addr(), 20001)),
 		collect(t, p.site.KICS, netip.AddrPortFrom(netlab.KICSAddr().Addr(), 20002)),

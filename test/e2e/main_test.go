@@ -35,7 +35,11 @@ func binDir(t *testing.T) string {
 		if programs.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/...") //nolint:noctx // belongs to the whole run
+		args := []string{"build", "-o", programs.dir + "/"}
+		if os.Getenv("E2E_RACE") == "1" {
+			args = append(args, "-race") // several times slower: a target of its own
+		}
+		build := exec.Command("go", append(args, "./cmd/...")...) //nolint:noctx,gosec // belongs to the whole run
 		build.Dir = "../.."
 		if out, err := build.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("build: %w\n%s", err, out)
