@@ -15,13 +15,27 @@ import (
 // a 2-core machine busy across a slow fdatasync).
 const DefaultCredit = 8 << 20
 
+// ClientOption changes what NewClient makes.
+type ClientOption func(*clientOptions)
+
+type clientOptions struct{ credit int64 }
+
+// WithCredit gives each of a receiver's streams a credit other than DefaultCredit: 1 to DefaultCredit bytes.
+func WithCredit(bytes int) ClientOption {
+	return func(o *clientOptions) { o.credit = int64(min(max(bytes, 1), DefaultCredit)) }
+}
+
 // NewClient returns the core's view of a plugin behind a gRPC connection: a Receiver or a Sink, by kind. The Network
 // argument of its Run is not used: the plugin's network is the control socket that it inherited.
-func NewClient(conn grpc.ClientConnInterface, kind string) (Plugin, error) {
+func NewClient(conn grpc.ClientConnInterface, kind string, options ...ClientOption) (Plugin, error) {
+	o := clientOptions{credit: DefaultCredit}
+	for _, option := range options {
+		option(&o)
+	}
 	c := pluginClient{rpc: proto.NewPluginClient(conn)}
 	switch kind {
 	case KindReceiver:
-		return &receiverClient{pluginClient: c, rpc: proto.NewReceiverClient(conn)}, nil
+		return &receiverClient{pluginClient: c, rpc: proto.NewReceiverClient(conn), credit: o.credit}, nil
 	case KindSink:
 		return &sinkClient{pluginClient: c, rpc: proto.NewSinkClient(conn)}, nil
 	default:

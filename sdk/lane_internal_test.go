@@ -138,7 +138,7 @@ func TestTheEndReachesWhoWaits(t *testing.T) {
 }
 
 func TestAcknowledgementsAreJoined(t *testing.T) {
-	q := &ackQueue{wake: make(chan struct{}, 1)}
+	q := newAckQueue(DefaultCredit)
 	dropped := &Error{Code: CodeDropped}
 	for _, err := range []error{nil, nil, dropped, dropped, nil, nil, nil} {
 		decided, eerr := q.expect(10)
@@ -160,7 +160,7 @@ func TestAcknowledgementsAreJoined(t *testing.T) {
 }
 
 func TestTheCoreEnforcesTheCredit(t *testing.T) {
-	q := &ackQueue{wake: make(chan struct{}, 1)}
+	q := newAckQueue(DefaultCredit)
 	for range DefaultCredit / MaxBatchBytes {
 		if _, err := q.expect(MaxBatchBytes); err != nil {
 			t.Fatal(err)

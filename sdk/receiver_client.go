@@ -16,7 +16,8 @@ import (
 // receiverClient is a Receiver in the core that stands for one in a plugin process.
 type receiverClient struct {
 	pluginClient
-	rpc proto.ReceiverClient
+	rpc    proto.ReceiverClient
+	credit int64 // bytes, per stream
 }
 
 // Run drives the plugin's Run: it passes each batch to out and each decision back. It opens a stream per class. The
@@ -43,7 +44,7 @@ func (c *receiverClient) lane(ctx context.Context, class Class, out Intake) erro
 	if err != nil {
 		return err
 	}
-	return pump(ctx, s, class, out)
+	return pump(ctx, s, class, out, newAckQueue(c.credit))
 }
 
 type clientStream = grpc.BidiStreamingClient[proto.FromCore, proto.Batch]
@@ -53,7 +54,7 @@ func (c *receiverClient) open(ctx context.Context, class Class) (clientStream, e
 	if err != nil {
 		return nil, fromStatus(err)
 	}
-	open := &proto.Open{Class: uint32(class), CreditBytes: DefaultCredit}
+	open := &proto.Open{Class: uint32(class), CreditBytes: uint64(c.credit)} //nolint:gosec // positive
 	err = s.Send(&proto.FromCore{Kind: &proto.FromCore_Open{Open: open}})
 	if err != nil && !errors.Is(err, io.EOF) { // after io.EOF Recv reports why the stream broke
 		return nil, fromStatus(err)
@@ -62,10 +63,9 @@ func (c *receiverClient) open(ctx context.Context, class Class) (clientStream, e
 }
 
 // pump moves batches one way and acknowledgements the other until the stream ends.
-func pump(ctx context.Context, s clientStream, class Class, out Intake) error {
+func pump(ctx context.Context, s clientStream, class Class, out Intake, acks *ackQueue) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	acks := &ackQueue{wake: make(chan struct{}, 1)}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
@@ -95,11 +95,16 @@ func pump(ctx context.Context, s clientStream, class Class, out Intake) error {
 // with the same outcome are joined, so it holds few entries.
 type ackQueue struct {
 	wake    chan struct{}
+	credit  int64
 	pending atomic.Int64 // bytes of batches that are not decided
 
 	mu    sync.Mutex // guards what follows
 	count uint64
 	queue []ackRun
+}
+
+func newAckQueue(credit int64) *ackQueue {
+	return &ackQueue{wake: make(chan struct{}, 1), credit: credit}
 }
 
 type ackRun struct {
@@ -110,8 +115,8 @@ type ackRun struct {
 // expect notes a batch of n bytes and refuses a plugin that sends more than it has credit for: what is not decided lies
 // in the core's memory.
 func (q *ackQueue) expect(n int64) (func(error), error) {
-	if p := q.pending.Add(n); p > DefaultCredit && p > n {
-		return nil, &Error{Code: CodeRefused, Detail: fmt.Sprintf("the receiver sent %d bytes with a credit of %d", p, DefaultCredit)}
+	if p := q.pending.Add(n); p > q.credit && p > n {
+		return nil, &Error{Code: CodeRefused, Detail: fmt.Sprintf("the receiver sent %d bytes with a credit of %d", p, q.credit)}
 	}
 	return func(err error) {
 		q.pending.Add(-n)

@@ -88,7 +88,7 @@ func open(t testing.TB, impl sdk.Plugin, kind string, o Options) *border {
 	wg.Go(b.network.run)
 	conn := dial(t, lis)
 	var err error
-	if b.client, err = sdk.NewClient(conn, kind); err != nil {
+	if b.client, err = sdk.NewClient(conn, kind, sdk.WithCredit(o.Credit)); err != nil {
 		t.Fatal(err)
 	}
 	b.close = sync.OnceFunc(func() {

@@ -20,6 +20,7 @@ type Options struct {
 	StateDir     string // default: a new directory of the test
 	RootDir      string // default: StateDir
 	Certificates map[string]sdk.Certificate
+	Credit       int // receivers: bytes of batches that may be unacknowledged; default sdk.DefaultCredit
 	// Network is what the plugin may listen on, "tcp" or "udp"; default: what its traits ask for. "none" refuses.
 	Network string
 	// Interface is the name under which connections arrive; default "eth-test".
@@ -51,6 +52,9 @@ func (o Options) filled(t testing.TB, kind string) Options {
 	}
 	if o.RootDir == "" {
 		o.RootDir = o.StateDir
+	}
+	if o.Credit == 0 {
+		o.Credit = sdk.DefaultCredit
 	}
 	if o.Interface == "" {
 		o.Interface = "eth-test"

@@ -219,14 +219,17 @@ func (r *receiverSuite) cancel(t *testing.T) {
 
 // What a receiver may have read while nothing is acknowledged: the credit, a Writer, socket buffers, and as much again.
 const (
-	pressureBytes = 32 << 20
-	pressureBound = sdk.DefaultCredit + 8<<20
-	stallTime     = 300 * time.Millisecond
+	pressureCredit = 1 << 20
+	pressureBytes  = 8 << 20
+	pressureBound  = pressureCredit + 2<<20
+	stallTime      = 300 * time.Millisecond
 )
 
 // pressure floods a receiver whose core acknowledges nothing: it must stop reading, and lose nothing.
 func (r *receiverSuite) pressure(t *testing.T) {
-	h, e := r.start(t)
+	small := *r
+	small.Credit = pressureCredit
+	h, e := small.start(t)
 	h.HoldAcks()
 	messages := 0
 	for bytes := 0; bytes < pressureBytes; messages++ {
