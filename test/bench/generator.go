@@ -126,7 +126,7 @@ func startGenerator(ctx context.Context, j job) (*generator, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &generator{cmd: exec.CommandContext(ctx, self, j.args()...), errs: &strings.Builder{}} //nolint:gosec // this program
+	g := &generator{cmd: exec.CommandContext(ctx, self, j.args()...), errs: &strings.Builder{}}
 	g.cmd.Stderr = g.errs
 	if g.in, err = g.cmd.StdinPipe(); err != nil {
 		return nil, err

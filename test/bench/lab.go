@@ -117,8 +117,8 @@ func freePorts(ctx context.Context, n int) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer t.Close()                    //nolint:errcheck // it only keeps the port until all are found
-		addr, _ := t.Addr().(*net.TCPAddr) //nolint:errcheck // a TCP listener has a TCP address
+		defer t.Close() //nolint:errcheck // it only keeps the port until all are found
+		addr, _ := t.Addr().(*net.TCPAddr)
 		u, err := lc.ListenPacket(ctx, "udp4", fmt.Sprintf("127.0.0.1:%d", addr.Port))
 		if err != nil {
 			return nil, err

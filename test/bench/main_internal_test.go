@@ -51,7 +51,7 @@ func TestRounds(t *testing.T) {
 			if r.arrived.Distinct != test.job.count || r.arrived.Twice != 0 || r.arrived.Altered != 0 {
 				t.Errorf("%s", r)
 			}
-			if test.tail && r.sent.Times.Count != int(test.job.count) { //nolint:gosec // small
+			if test.tail && r.sent.Times.Count != int(test.job.count) {
 				t.Errorf("times of %d messages", r.sent.Times.Count)
 			}
 			if r.took <= 0 || r.used.Peak == 0 {

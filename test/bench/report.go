@@ -181,5 +181,5 @@ func (r *report) write(path string) error {
 		return fmt.Errorf("%s: no lines %q and %q to write between", path, markBegin, markEnd)
 	}
 	text := string(before) + markBegin + "\n" + r.tables() + "\n" + markEnd + string(after)
-	return os.WriteFile(path, []byte(text), 0o644) //nolint:gosec // a document
+	return os.WriteFile(path, []byte(text), 0o644)
 }

@@ -58,8 +58,8 @@ func (s *side) start(ctx context.Context, role, name string, args ...string) err
 	if err != nil {
 		return err
 	}
-	defer f.Close()                                //nolint:errcheck // the child has its own descriptor
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the programs that are measured
+	defer f.Close() //nolint:errcheck // the child has its own descriptor
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = f, f
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -89,7 +89,7 @@ func (s *side) stop() error {
 func (s *side) abandon(err error) error {
 	logs, _ := filepath.Glob(filepath.Join(s.dir, "*.log"))
 	for _, path := range logs {
-		b, _ := os.ReadFile(path) //nolint:errcheck // what can be shown is shown
+		b, _ := os.ReadFile(path)
 		err = fmt.Errorf("%w\n%s: %s", err, filepath.Base(path), b[max(0, len(b)-2000):])
 	}
 	return errors.Join(err, s.stop())

@@ -80,7 +80,7 @@ func portFree(ctx context.Context, network, address string) error {
 // start runs the program and waits until both nodes are ready and the link is up.
 func (q *quickstart) start() {
 	q.t.Helper()
-	q.cmd = exec.Command(filepath.Join(binDir(q.t), "sluice"), "run", "--state", q.state, "--log-level", "debug") //nolint:gosec,noctx // built by this test, ended by it
+	q.cmd = exec.Command(filepath.Join(binDir(q.t), "sluice"), "run", "--state", q.state, "--log-level", "debug")
 	q.cmd.Stdout, q.cmd.Stderr = q.out, q.out
 	begin := time.Now()
 	if err := q.cmd.Start(); err != nil {
@@ -130,7 +130,7 @@ func (q *quickstart) sluice(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(binDir(q.t), "sluice"), args...) //nolint:gosec // built by this test
+	cmd := exec.CommandContext(ctx, filepath.Join(binDir(q.t), "sluice"), args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("sluice %s: %w: %s", strings.Join(args, " "), err, errs.String())

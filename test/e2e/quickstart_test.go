@@ -67,7 +67,7 @@ func (c client) run(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, c.args...) //nolint:gosec // fixed names
+	cmd := exec.CommandContext(ctx, path, c.args...)
 	cmd.Stdin = strings.NewReader(c.input)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", c.name, err, out)
@@ -307,13 +307,14 @@ func secretsOf(t *testing.T, q *quickstart) map[string]string {
 // filesOf adds every file below the state directory but the keys themselves.
 func filesOf(t *testing.T, q *quickstart, places map[string]string) {
 	t.Helper()
+	// Files come and go while nodes run: what cannot be read any more is passed over.
 	err := filepath.WalkDir(q.state, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".psk") || strings.HasSuffix(path, ".key") {
-			return nil //nolint:nilerr // files come and go while nodes run
+			return nil
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return nil //nolint:nilerr // as above
+			return nil
 		}
 		defer f.Close() //nolint:errcheck // read only
 		const most = 64 << 20

@@ -15,8 +15,9 @@ type builds struct {
 	err  error
 }
 
-// programs is written by binDir and removed by TestMain: the one thing that tests of this package share.
-var programs builds //nolint:gochecknoglobals // TestMain cannot hand values to tests
+// programs is written by binDir and removed by TestMain: the one thing that tests of this package share, because
+// TestMain cannot hand values to tests.
+var programs builds
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -34,7 +35,7 @@ func binDir(t *testing.T) string {
 		if programs.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/...") //nolint:noctx // belongs to the whole run
+		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/...")
 		build.Dir = "../.."
 		if out, err := build.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("build: %w\n%s", err, out)

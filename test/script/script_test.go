@@ -14,7 +14,7 @@ import (
 )
 
 // update is the usual flag of golden tests.
-var update = flag.Bool("update", false, "write the output that the scripts compare with again") //nolint:gochecknoglobals // a flag
+var update = flag.Bool("update", false, "write the output that the scripts compare with again")
 
 // TestScripts runs every script with the programs in its PATH.
 func TestScripts(t *testing.T) {

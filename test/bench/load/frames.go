@@ -33,7 +33,7 @@ func NewFrames(seed uint64) *Frames {
 		"network", "connection", "outbound", "blocked", "allowed", "policy", "user", "SYSTEM", "operator", "scada-hmi-01", "historian",
 		"signature", "valid", "hash", "d41d8cd9", "8f00b204", "e9800998", "module", "loaded", "driver", "device", "attached", "removed",
 	}
-	r := rand.New(rand.NewPCG(seed, 0x5107)) //nolint:gosec // repeatable text, nothing secret
+	r := rand.New(rand.NewPCG(seed, 0x5107))
 	f := &Frames{}
 	for range variants {
 		b := []byte(head + "000000000000" + tail)

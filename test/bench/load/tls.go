@@ -62,7 +62,7 @@ func Connect(ctx context.Context, s Stream) (*Connections, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("load: %w", err), c.Close())
 		}
-		c.conns = append(c.conns, conn.(*tls.Conn)) //nolint:forcetypeassert // tls.Dialer.DialContext says so
+		c.conns = append(c.conns, conn.(*tls.Conn)) // as tls.Dialer.DialContext promises
 	}
 	return c, nil
 }
@@ -86,7 +86,7 @@ func (c *Connections) Send(ctx context.Context, f *Frames, onSend func(n uint64)
 				errs[i] = c.paced(ctx, conn, f, onSend)
 				return
 			}
-			errs[i] = c.flood(conn, uint64(i), f) //nolint:gosec // an index
+			errs[i] = c.flood(conn, uint64(i), f)
 		})
 	}
 	wg.Wait()
@@ -116,11 +116,11 @@ func (c *Connections) flood(conn io.Writer, from uint64, f *Frames) error {
 
 // paced sends one message per write at a steady rate, and tells when each is about to leave.
 func (c *Connections) paced(ctx context.Context, conn io.Writer, f *Frames, onSend func(uint64)) error {
-	gap := time.Second / time.Duration(c.stream.Rate) //nolint:gosec // small
+	gap := time.Second / time.Duration(c.stream.Rate)
 	begin := time.Now()
 	var buf []byte
 	for n := range c.stream.Count {
-		if err := pause(ctx, time.Until(begin.Add(time.Duration(n)*gap))); err != nil { //nolint:gosec // small
+		if err := pause(ctx, time.Until(begin.Add(time.Duration(n)*gap))); err != nil {
 			return err
 		}
 		buf = f.AppendCounted(buf[:0], n)
