@@ -70,7 +70,7 @@ func (st *stream) turn(ctx context.Context, now time.Time) error {
 		if !st.cur.active && !st.begin(now) {
 			return nil
 		}
-		n, err := st.write(ctx, now)
+		n, err := st.write(ctx, now, left)
 		if err != nil {
 			return err
 		}
@@ -156,9 +156,9 @@ func (st *stream) start(b diode.Batch, buf []byte, final bool, flags uint8) {
 	h.Put(st.cur.head[:])
 }
 
-// write puts the next piece of the current batch into the open block and sends
-// what became whole.
-func (st *stream) write(ctx context.Context, now time.Time) (int, error) {
+// write puts the next piece of the current batch, at most so many bytes, into
+// the open block and sends what became whole.
+func (st *stream) write(ctx context.Context, now time.Time, most int) (int, error) {
 	if st.block == nil {
 		st.openBlock(now)
 	}
@@ -166,7 +166,8 @@ func (st *stream) write(ctx context.Context, now time.Time) (int, error) {
 	if st.cur.off == 0 {
 		st.block.begin(st.bulk.ShardBytes)
 	}
-	n := st.block.put(st.cur.rest(), limit)
+	piece := st.cur.rest()
+	n := st.block.put(piece[:min(len(piece), most)], limit)
 	st.cur.off += n
 	if st.cur.off == st.cur.size() {
 		st.end()
@@ -347,7 +348,7 @@ func (st *stream) settle() {
 // sessions.
 func (st *stream) finish(ctx context.Context, now time.Time) error {
 	for st.cur.active {
-		if _, err := st.write(ctx, now); err != nil {
+		if _, err := st.write(ctx, now, st.quantum); err != nil {
 			return err
 		}
 	}
