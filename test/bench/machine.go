@@ -135,7 +135,7 @@ func writeCost(dir string) string {
 	return fmt.Sprintf("%.2f s", (after.CPU-before.CPU).Seconds()/(calibration/1e9))
 }
 
-// version asks a program what it is.
+// version asks a program what it is. What rsyslogd says goes on with a list in further lines.
 func version(ctx context.Context, program, arg string) string {
 	if program == "" {
 		return "rsyslog is not installed: no yardstick"
@@ -144,5 +144,6 @@ func version(ctx context.Context, program, arg string) string {
 	if err != nil {
 		return program + ": version unknown"
 	}
-	return strings.Join(strings.Fields(firstLine(string(b))), " ")
+	line := strings.Join(strings.Fields(firstLine(string(b))), " ")
+	return strings.TrimSuffix(line, " compiled with:")
 }

@@ -17,8 +17,8 @@ const (
 
 // report is everything that was measured.
 type report struct {
-	setup             *conditions
-	tls, latency, udp []round
+	setup                   *conditions
+	tls, many, latency, udp []round
 }
 
 // spread is the median of some rounds, with the lowest and the highest.
@@ -68,6 +68,8 @@ func sidesIn(rounds []round) []string {
 	return names
 }
 
+const headTLS = "events/s | MB/s | CPU s/GB | peak memory MB | wire bytes per byte | lost | twice | altered"
+
 // tables is the report in Markdown: the conditions, then one table per part.
 func (r *report) tables() string {
 	var b strings.Builder
@@ -81,7 +83,8 @@ func (r *report) tables() string {
 		head   string
 		row    func([]round) []string
 	}{
-		{r.tls, "TLS to file", "events/s | MB/s | CPU s/GB | peak memory MB | wire bytes per byte | lost | twice | altered", rowTLS},
+		{r.tls, "TLS to file", headTLS, rowTLS},
+		{r.many, fmt.Sprintf("TLS to file, %d connections", manyConnections), headTLS, rowTLS},
 		{r.latency, "Time from sending to the line in the file", "p50 ms | p99 ms | max ms | lost", rowLatency},
 		{r.udp, "Datagrams", "sent | lost % | lost by its own count | twice | altered", rowUDP},
 	} {

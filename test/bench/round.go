@@ -20,6 +20,8 @@ const (
 	quiet = 3 * time.Second
 	// roundEstimate is what a further round of a quick run may take; without that much time left it is not begun.
 	roundEstimate = 7 * time.Second
+	// manyConnections is the second number of connections that TLS is measured with (docs/performance.md).
+	manyConnections = 100
 )
 
 // contestant starts a side.
@@ -53,40 +55,72 @@ func measure(ctx context.Context, l *lab, r *report, out io.Writer) error {
 	if l.rsyslogd != "" {
 		sides = append(sides, contestant{"rsyslog", startRsyslog})
 	}
-	tls := job{kind: "tls", ca: l.certFile, count: l.options.count, connections: l.connections, seed: l.seed}
-	udp := job{kind: "udp", count: uint64(float64(l.udpRate) * l.udpFor.Seconds()), rate: l.udpRate, seed: l.seed}
-	times := job{kind: "tls", ca: l.certFile, count: uint64(float64(l.latencyRate) * l.latencyFor.Seconds()), rate: l.latencyRate, connections: 1, seed: l.seed}
-	single := 1
-	if !l.quick {
-		single = l.rounds
-	}
-	for _, part := range []struct {
-		wanted bool
-		name   string
-		job    job
-		rounds int
-		into   *[]round
-		tail   bool
-	}{{l.tls, "tls", tls, l.rounds, &r.tls, false}, {l.latency, "latency", times, single, &r.latency, true}, {l.udp, "udp", udp, single, &r.udp, false}} {
-		if !part.wanted {
-			continue
-		}
-		for i := range part.rounds {
+	for _, p := range l.parts(r) {
+		for i := range p.rounds {
 			for _, c := range sides {
-				if l.quick && time.Until(l.deadline) < roundEstimate {
-					fmt.Fprintf(out, "%s round %d of %s left out: no time left\n", part.name, i+1, c.name)
-					continue
+				if err := l.oneOf(ctx, p, i+1, c, r, out); err != nil {
+					return err
 				}
-				got, err := l.round(ctx, c, part.job, part.tail)
-				if err != nil {
-					return fmt.Errorf("%s round %d of %s: %w", part.name, i+1, c.name, err)
-				}
-				fmt.Fprintf(out, "%s round %d: %s\n", part.name, i+1, got)
-				*part.into = append(*part.into, got)
-				r.setup.note(got)
 			}
 		}
 	}
+	return nil
+}
+
+// part is one kind of measurement.
+type part struct {
+	name   string
+	job    job
+	rounds int
+	tail   bool // times are taken
+	into   *[]round
+}
+
+// parts are what was asked for.
+func (l *lab) parts(r *report) []part {
+	tls := job{kind: "tls", ca: l.certFile, count: l.options.count, connections: l.connections, seed: l.seed}
+	many := tls
+	many.connections = manyConnections
+	times := job{kind: "tls", ca: l.certFile, count: uint64(float64(l.latencyRate) * l.latencyFor.Seconds()), rate: l.latencyRate, connections: 1, seed: l.seed}
+	udp := job{kind: "udp", count: uint64(float64(l.udpRate) * l.udpFor.Seconds()), rate: l.udpRate, seed: l.seed}
+	rounds := l.rounds
+	if l.quick {
+		rounds = 1
+	}
+	var parts []part
+	for _, x := range []struct {
+		wanted bool
+		part   part
+	}{
+		{l.tls, part{"tls", tls, l.rounds, false, &r.tls}},
+		{l.many, part{"tls-many", many, rounds, false, &r.many}},
+		{l.latency, part{"latency", times, rounds, true, &r.latency}},
+		{l.udp, part{"udp", udp, rounds, false, &r.udp}},
+	} {
+		if x.wanted {
+			parts = append(parts, x.part)
+		}
+	}
+	return parts
+}
+
+// oneOf runs one round of one side. What the time of a quick run does not allow is left out, and that is said.
+func (l *lab) oneOf(ctx context.Context, p part, number int, c contestant, r *report, out io.Writer) error {
+	if l.quick && time.Until(l.deadline) < roundEstimate {
+		fmt.Fprintf(out, "%s round %d of %s left out: no time left\n", p.name, number, c.name)
+		return nil
+	}
+	got, err := l.round(ctx, c, p.job, p.tail)
+	if err != nil && l.quick && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		fmt.Fprintf(out, "%s round %d of %s broken off: no time left\n", p.name, number, c.name)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s round %d of %s: %w", p.name, number, c.name, err)
+	}
+	fmt.Fprintf(out, "%s round %d: %s\n", p.name, number, got)
+	*p.into = append(*p.into, got)
+	r.setup.note(got)
 	return nil
 }
 
