@@ -101,10 +101,17 @@ func (l *Listeners) hopeless() error {
 	if len(l.open) == 0 && len(l.failed) == 0 {
 		l.g.log.Warn("guard: no service interface to listen on", "network", l.network, "port", l.port)
 	}
-	if len(l.open) > 0 || len(l.failed) == 0 {
+	var refused []error
+	for _, err := range l.failed {
+		if errors.Is(err, errHandlerReturned) {
+			return nil // it was opened, and ended already
+		}
+		refused = append(refused, err)
+	}
+	if len(l.open) > 0 {
 		return nil
 	}
-	return errors.Join(slices.Collect(maps.Values(l.failed))...)
+	return errors.Join(refused...)
 }
 
 // Close stops listening and waits for every handler to return. Connections
