@@ -269,7 +269,7 @@ func (o *childOutlet) Next(context.Context) (sdk.Delivery, error) {
 }
 
 func (o *childOutlet) Ack(_ context.Context, through uint64, _ ...sdk.Rejection) error {
-	_, err := fmt.Println(o.from + int(through)) //nolint:gosec // small
+	_, err := fmt.Fprintln(os.Stdout, o.from+int(through)) //nolint:gosec // small
 	return err
 }
 

@@ -11,7 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/sdktest"
 )
 
-func message(i int) []byte { return fmt.Appendf(nil, "<13>1 2026-10-11T22:14:15Z host app - - - %d", i) }
+func message(i int) []byte {
+	return fmt.Appendf(nil, "<13>1 2026-10-11T22:14:15Z host app - - - %d", i)
+}
 
 func counted(i int) []byte { return fmt.Appendf(nil, "%d %s", len(message(i)), message(i)) }
 

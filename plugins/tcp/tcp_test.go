@@ -3,21 +3,13 @@ package tcp_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,39 +126,47 @@ func TestIdleTimeout(t *testing.T) {
 }
 
 func TestDrainReadsToTheEnd(t *testing.T) {
-	r := tcp.New()
-	h := sdktest.NewReceiver(t, r, sdktest.Options{})
-	c := h.Dial(t, peer)
-	write(t, c, "<13>0\n")
-	h.Records(t, 1)
-	ended := make(chan error, 1)
-	go func() {
-		// The client sees our half-close, has more to say all the same, and ends.
-		if _, err := io.Copy(io.Discard, c); err != nil {
-			ended <- err
-			return
-		}
-		for i := range 1000 {
-			if _, err := fmt.Fprintf(c, "<13>late %d\n", i); err != nil {
-				ended <- err
-				return
+	p := newPKI(t)
+	for name, config := range map[string]string{"clear": `{}`, "tls": `{"tls": {"certificate": "gw"}}`} {
+		t.Run(name, func(t *testing.T) {
+			r := tcp.New()
+			h := sdktest.NewReceiver(t, r, sdktest.Options{Config: config, Certificates: p.named})
+			c := h.Dial(t, peer)
+			if name == "tls" {
+				c = tls.Client(c, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: p.pool, ServerName: "gw.test"})
 			}
+			write(t, c, "<13>0\n")
+			h.Records(t, 1)
+			ended := make(chan error, 1)
+			go func() { ended <- sayMore(c) }()
+			if err := h.Drain(t); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-ended; err != nil {
+				t.Fatalf("client: %v", err)
+			}
+			if got := len(h.Records(t, 1001)); got != 1001 {
+				t.Fatalf("%d records", got)
+			}
+			if c := r.Counters(); c.Cut != 0 || c.Broken != 0 {
+				t.Fatalf("counters %+v", c)
+			}
+			h.Stop(t)
+		})
+	}
+}
+
+// sayMore is a client that sees the receiver's half-close, has more to say all the same, and ends.
+func sayMore(c net.Conn) error {
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		return err
+	}
+	for i := range 1000 {
+		if _, err := fmt.Fprintf(c, "<13>late %d\n", i); err != nil {
+			return err
 		}
-		ended <- c.Close()
-	}()
-	if err := h.Drain(t); err != nil {
-		t.Fatal(err)
 	}
-	if err := <-ended; err != nil {
-		t.Fatalf("client: %v", err)
-	}
-	if got := len(h.Records(t, 1001)); got != 1001 {
-		t.Fatalf("%d records", got)
-	}
-	if c := r.Counters(); c.Cut != 0 {
-		t.Fatalf("counters %+v", c)
-	}
-	h.Stop(t)
+	return c.Close()
 }
 
 func TestDrainCutsWhoDoesNotEnd(t *testing.T) {
@@ -440,88 +440,4 @@ func relay(a, b net.Conn) {
 	<-done
 	_ = a.Close()
 	_ = b.Close()
-}
-
-type pki struct {
-	ca                                *x509.Certificate
-	key                               *ecdsa.PrivateKey
-	pool                              *x509.CertPool
-	named                             map[string]sdk.Certificate
-	caFile, serverFile, serverKeyFile string
-}
-
-func newPKI(t *testing.T) *pki {
-	t.Helper()
-	p := &pki{pool: x509.NewCertPool(), key: newKey(t)}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, p.key.Public(), p.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.ca, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	p.pool.AddCert(p.ca)
-	p.caFile = p.file(t, "ca.pem", "CERTIFICATE", der)
-	server := p.issue(t, "gw.test", "")
-	keyDER, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.serverFile = p.file(t, "gw.pem", "CERTIFICATE", server.Certificate[0])
-	p.serverKeyFile = p.file(t, "gw.key", "PRIVATE KEY", keyDER)
-	p.named = map[string]sdk.Certificate{"gw": {ChainPEM: read(t, p.serverFile), KeyPEM: read(t, p.serverKeyFile)}}
-	return p
-}
-
-func (p *pki) issue(t *testing.T, name, uri string) tls.Certificate {
-	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if uri != "" {
-		u, err := url.Parse(uri)
-		if err != nil {
-			t.Fatal(err)
-		}
-		template.URIs = []*url.URL{u}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, p.ca, key.Public(), p.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func (p *pki) file(t *testing.T, name, kind string, der []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
