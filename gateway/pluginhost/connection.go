@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/sdk"
 )
 
 // PluginToHost checks where the plugin says it listens: a unix socket in our runtime directory and nothing else.
@@ -30,11 +32,8 @@ func (p *process) HostToPlugin(network, address string) (string, string, error) 
 }
 
 func (p *process) dialOptions() []grpc.DialOption {
-	return []grpc.DialOption{
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.dial(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
-		grpc.WithInitialWindowSize(4 << 20), grpc.WithInitialConnWindowSize(8 << 20), // as the plugin's server has them
-	}
+	return append(sdk.DialOptions(),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.dial(ctx) }))
 }
 
 // dial connects to the plugin and makes sure that it is the plugin that listens there.
