@@ -19,7 +19,7 @@ sink "file" "archive" {
 
   config {
     path     = "/var/lib/sluice/archive/records.ndjson"
-    max_size = "1GiB" # of one file
+    max_size = "1GiB" # of all files together
   }
 }
 
