@@ -26,57 +26,74 @@ type verdict struct {
 	diodeRX bool // may receive one, likewise
 }
 
+// scene is one list of interfaces, sorted by what the policy says of them. The
+// maps go from an interface's index to the rule or the reason.
+type scene struct {
+	policy          Policy
+	mem             *memory
+	watched         map[int]string // monitoring: reason
+	service, tx, rx map[int]string // rule
+	beside          map[int]string // relatives of a diode: its interface
+	missing         []string       // rules of monitoring points that are not there
+}
+
 // decide gives every interface its role. It never fails: what does not fit
 // the policy is closed or monitoring, with the reason.
 func decide(p Policy, links []link, mem *memory) []verdict {
 	mem.remember(p, links)
-	watched := monitoring(p, links, mem)
 	tx, rx := only(p.DiodeTX, links), only(p.DiodeRX, links)
-	service := only(p.Service, links)
-	beside := besideDiode(links, tx, rx)
-	missing := unmatched(p.Monitoring, links)
+	s := scene{
+		policy: p, mem: mem, watched: monitoring(p, links, mem), missing: unmatched(p.Monitoring, links),
+		service: only(p.Service, links), tx: tx, rx: rx, beside: besideDiode(links, tx, rx),
+	}
 	out := make([]verdict, 0, len(links))
 	for _, l := range links {
-		v := verdict{link: l, id: l.identity(), Decision: Decision{
-			Index: l.index, Name: l.name, MAC: l.mac, Up: l.up, Addresses: l.addrs,
-		}}
-		if reason, ok := watched[l.index]; ok {
-			v.Role, v.Reason = Monitoring, reason
-			out = append(out, v)
-			continue
-		}
-		_, v.diodeTX = tx[l.index]
-		_, v.diodeRX = rx[l.index]
-		rule, wanted := service[l.index]
-		switch {
-		case (v.diodeTX || v.diodeRX) && !(l.loopback && wanted):
-			v.Role, v.Reason = diodeRole(v), "carries a one-way link"
-		case wanted:
-			v.Role, v.Reason = Service, fmt.Sprintf("named as a service interface (%q)", rule)
-		case len(p.Service) > 0:
-			v.Reason = "not among the service interfaces"
-		case beside[l.index] != "":
-			v.Reason = "relative of " + beside[l.index] + ", which carries a one-way link"
-		default:
-			v.Role, v.Reason = byDefault(p, l, mem, missing)
-		}
-		out = append(out, v)
+		out = append(out, s.judge(l))
 	}
 	slices.SortFunc(out, func(a, b verdict) int { return a.Index - b.Index })
 	return out
 }
 
+func (s scene) judge(l link) verdict {
+	v := verdict{link: l, id: l.identity(), Decision: Decision{
+		Index: l.index, Name: l.name, MAC: l.mac, Up: l.up, Addresses: l.addrs,
+	}}
+	if reason, ok := s.watched[l.index]; ok {
+		v.Role, v.Reason = Monitoring, reason
+		return v
+	}
+	_, v.diodeTX = s.tx[l.index]
+	_, v.diodeRX = s.rx[l.index]
+	v.Role, v.Reason = s.role(l, v)
+	return v
+}
+
+func (s scene) role(l link, v verdict) (Role, string) {
+	rule, wanted := s.service[l.index]
+	carries := v.diodeTX || v.diodeRX
+	switch {
+	case carries && (!l.loopback || !wanted):
+		return diodeRole(v), "carries a one-way link"
+	case wanted:
+		return Service, fmt.Sprintf("named as a service interface (%q)", rule)
+	case len(s.policy.Service) > 0:
+		return Closed, "not among the service interfaces"
+	case s.beside[l.index] != "":
+		return Closed, "relative of " + s.beside[l.index] + ", which carries a one-way link"
+	}
+	return s.byDefault(l)
+}
+
 // byDefault decides about an interface that no rule names, on a node whose
 // policy lists no service interfaces.
-func byDefault(p Policy, l link, mem *memory, missing []string) (Role, string) {
-	if mem.known[l.identity()] {
+func (s scene) byDefault(l link) (Role, string) {
+	switch {
+	case s.mem.known[l.identity()]:
 		return Service, "neither monitoring point nor diode interface"
-	}
-	if p.whenNew() == NewClosed {
+	case s.policy.whenNew() == NewClosed:
 		return Closed, "appeared or changed after the start, and new interfaces stay closed"
-	}
-	if len(missing) > 0 {
-		return Closed, fmt.Sprintf("appeared or changed while monitoring point %q is missing: it may be that one", missing[0])
+	case len(s.missing) > 0:
+		return Closed, fmt.Sprintf("appeared or changed while monitoring point %q is missing: it may be that one", s.missing[0])
 	}
 	return Service, "appeared after the start, and new interfaces become service interfaces"
 }

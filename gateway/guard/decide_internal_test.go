@@ -23,7 +23,8 @@ func TestDecideAtStart(t *testing.T) {
 		want   string
 	}{
 		{
-			"everything else is service", Policy{Monitoring: []string{"eth1"}},
+			"everything else is service",
+			Policy{Monitoring: []string{"eth1"}},
 			[]link{loopback(), ethernet(2, "eth0"), ethernet(3, "eth1")},
 			`1 lo service: neither monitoring point nor diode interface
 			2 eth0 service: neither monitoring point nor diode interface
@@ -31,7 +32,8 @@ func TestDecideAtStart(t *testing.T) {
 			`,
 		},
 		{
-			"a list of service interfaces closes the rest", Policy{Service: []string{"eth1"}},
+			"a list of service interfaces closes the rest",
+			Policy{Service: []string{"eth1"}},
 			[]link{ethernet(2, "eth0"), ethernet(3, "eth1")},
 			`2 eth0 closed: not among the service interfaces
 			3 eth1 service: named as a service interface ("eth1")
@@ -53,7 +55,8 @@ func TestDecideAtStart(t *testing.T) {
 			`,
 		},
 		{
-			"a bridge's members inherit", Policy{Monitoring: []string{"eth1"}},
+			"a bridge's members inherit",
+			Policy{Monitoring: []string{"eth1"}},
 			[]link{ethernet(2, "eth0"), member(ethernet(3, "eth1"), 5), member(ethernet(4, "eth2"), 5), kind(ethernet(5, "br0"), "bridge")},
 			`2 eth0 service: neither monitoring point nor diode interface
 			3 eth1 monitoring: declared as a monitoring point ("eth1")
@@ -62,7 +65,8 @@ func TestDecideAtStart(t *testing.T) {
 			`,
 		},
 		{
-			"children inherit, and the parent of a declared child", Policy{Monitoring: []string{"eth0.10", "eth1"}},
+			"children inherit, and the parent of a declared child",
+			Policy{Monitoring: []string{"eth0.10", "eth1"}},
 			[]link{
 				ethernet(2, "eth0"), child(3, "eth0.10", "vlan", 2), child(4, "eth0.20", "vlan", 2),
 				ethernet(5, "eth1"), child(6, "mv0", "macvlan", 5), child(7, "iv0", "ipvlan", 5),
@@ -76,7 +80,8 @@ func TestDecideAtStart(t *testing.T) {
 			`,
 		},
 		{
-			"a bond is a monitoring point with its members", Policy{Monitoring: []string{"bond0"}},
+			"a bond is a monitoring point with its members",
+			Policy{Monitoring: []string{"bond0"}},
 			[]link{member(ethernet(2, "eth0"), 4), member(ethernet(3, "eth1"), 4), kind(ethernet(4, "bond0"), "bond")},
 			`2 eth0 monitoring: relative of monitoring point bond0
 			3 eth1 monitoring: relative of monitoring point bond0
@@ -84,7 +89,8 @@ func TestDecideAtStart(t *testing.T) {
 			`,
 		},
 		{
-			"relatives of a diode carry nothing", Policy{DiodeTX: []string{"eth0"}},
+			"relatives of a diode carry nothing",
+			Policy{DiodeTX: []string{"eth0"}},
 			[]link{ethernet(2, "eth0"), child(3, "eth0.10", "vlan", 2)},
 			`2 eth0 diode-tx: carries a one-way link
 			3 eth0.10 closed: relative of eth0, which carries a one-way link

@@ -93,7 +93,7 @@ func (w *plant) start(p guard.Policy) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { report(t, w.udp.Close()) })
-	if w.control, err = net.ListenUDP("udp", &net.UDPAddr{Port: openPort}); err != nil { //nolint:noctx // no name is looked up
+	if w.control, err = net.ListenUDP("udp", &net.UDPAddr{Port: openPort}); err != nil {
 		t.Fatal(err)
 	}
 	read := make(chan struct{})

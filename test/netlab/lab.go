@@ -31,12 +31,12 @@ type Lab struct {
 
 // New prepares a lab whose namespaces vanish with the test, also when it
 // fails. It skips the test where labs cannot be built.
-func New(t testing.TB) *Lab {
-	t.Helper()
-	Require(t)
-	mine := fmt.Sprintf("nl%08x", crc32.ChecksumIEEE([]byte(strings.Join(os.Args[:1], "")+"\x00"+t.Name())))
-	removeLeftovers(t, mine)
-	return &Lab{t: t, prefix: fmt.Sprintf("%s-%d-%d", mine, os.Getpid(), serial())}
+func New(tb testing.TB) *Lab {
+	tb.Helper()
+	Require(tb)
+	mine := fmt.Sprintf("nl%08x", crc32.ChecksumIEEE([]byte(strings.Join(os.Args[:1], "")+"\x00"+tb.Name())))
+	removeLeftovers(tb, mine)
+	return &Lab{t: tb, prefix: fmt.Sprintf("%s-%d-%d", mine, os.Getpid(), serial())}
 }
 
 // serial tells apart several labs of one test.
@@ -44,8 +44,8 @@ func serial() int64 { return time.Now().UnixNano() % 1e6 }
 
 // removeLeftovers deletes the namespaces of an earlier run of the same test
 // whose process is dead.
-func removeLeftovers(t testing.TB, mine string) {
-	t.Helper()
+func removeLeftovers(tb testing.TB, mine string) {
+	tb.Helper()
 	found, _ := filepath.Glob(filepath.Join(namesDir, mine+"-*"))
 	for _, path := range found {
 		name := filepath.Base(path)
@@ -53,8 +53,8 @@ func removeLeftovers(t testing.TB, mine string) {
 		if err != nil || alive(pid) {
 			continue
 		}
-		t.Logf("netlab: removing %s, left behind by an earlier run", name)
-		remove(t, name)
+		tb.Logf("netlab: removing %s, left behind by an earlier run", name)
+		remove(tb, name)
 	}
 }
 
@@ -84,20 +84,20 @@ func (l *Lab) Self() *Namespace {
 
 // remove kills what still runs in a namespace that this package made, and
 // deletes it.
-func remove(t testing.TB, name string) {
-	t.Helper()
+func remove(tb testing.TB, name string) {
+	tb.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), cleanupTime)
 	defer stop()
 	if pids, err := exec.CommandContext(ctx, "ip", "netns", "pids", name).Output(); err == nil {
-		for _, pid := range strings.Fields(string(pids)) {
+		for pid := range strings.FieldsSeq(string(pids)) {
 			if n, err := strconv.Atoi(pid); err == nil && n != os.Getpid() {
-				t.Logf("netlab: killing process %d, which outlived its test in %s", n, name)
+				tb.Logf("netlab: killing process %d, which outlived its test in %s", n, name)
 				kill(n)
 			}
 		}
 	}
 	if out, err := exec.CommandContext(ctx, "ip", "netns", "delete", name).CombinedOutput(); err != nil {
-		t.Errorf("netlab: delete %s: %v: %s", name, err, out)
+		tb.Errorf("netlab: delete %s: %v: %s", name, err, out)
 	}
 }
 
@@ -108,11 +108,11 @@ func kill(pid int) {
 }
 
 // run executes a command in the namespace of this process.
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+func run(tb testing.TB, name string, args ...string) string {
+	tb.Helper()
+	out, err := exec.CommandContext(tb.Context(), name, args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("netlab: %s %s: %v: %s", name, strings.Join(args, " "), err, out)
+		tb.Fatalf("netlab: %s %s: %v: %s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
 }

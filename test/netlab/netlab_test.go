@@ -25,7 +25,8 @@ func TestNamespacesVanish(t *testing.T) {
 	t.Run("inner", func(t *testing.T) {
 		n := netlab.New(t).Namespace("a")
 		path = n.Path()
-		if err := n.Command(context.Background(), "sleep", "600").Start(); err != nil { //nolint:usetesting // it must outlive the test
+		// Its context lives on: it must outlive the test, for the lab to kill.
+		if err := n.Command(context.Background(), "sleep", "600").Start(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(path); err != nil {
@@ -73,7 +74,7 @@ func listen(t *testing.T, n *netlab.Namespace, at netip.AddrPort) *net.UDPConn {
 	t.Helper()
 	var c *net.UDPConn
 	err := n.Do(func() (err error) {
-		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)) //nolint:noctx // no name is looked up
+		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 		return err
 	})
 	if err != nil {
@@ -90,7 +91,7 @@ func dial(t *testing.T, n *netlab.Namespace, to netip.AddrPort) *net.UDPConn {
 	t.Helper()
 	var c *net.UDPConn
 	err := n.Do(func() (err error) {
-		c, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)) //nolint:noctx // no name is looked up
+		c, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 		return err
 	})
 	if err != nil {

@@ -57,9 +57,9 @@ func DMZAddr() netip.Prefix { return address("192.168.20.1/24") }
 func KICSAddr() netip.Prefix { return address("192.168.20.2/24") }
 
 // NewSite builds the site. It skips the test where labs cannot be built.
-func NewSite(t testing.TB) *Site {
-	t.Helper()
-	l := New(t)
+func NewSite(tb testing.TB) *Site {
+	tb.Helper()
+	l := New(tb)
 	s := &Site{
 		Lab: l, Endpoint: l.Namespace("endpoint"), Plant: l.Namespace("plant"), Monitor: l.Namespace("monitor"),
 		Forwarder: l.Namespace("forwarder"), DMZ: l.Namespace("dmz"), KICS: l.Namespace("kics"),

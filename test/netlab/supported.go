@@ -37,9 +37,9 @@ func Supported() error {
 }
 
 // Require skips the test, with the reason, where Supported says so.
-func Require(t testing.TB) {
-	t.Helper()
+func Require(tb testing.TB) {
+	tb.Helper()
 	if err := Supported(); err != nil {
-		t.Skip(err)
+		tb.Skip(err)
 	}
 }
