@@ -1,6 +1,8 @@
 package send
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -17,7 +19,7 @@ const (
 type copies struct {
 	delays []time.Duration
 	queues []fifo[repeat] // one per delay, in order of time
-	resend fifo[uint64]
+	resend fifo[resend]   // in order of sequence
 	recent fifo[recentBatch]
 	bytes  int // in recent
 	buf    []byte
@@ -26,6 +28,12 @@ type copies struct {
 type repeat struct {
 	seq, sum uint64 // sum: running sum after the batch
 	at       time.Time
+}
+
+// resend is a batch that must go out again after an error.
+type resend struct {
+	seq, sum uint64
+	final    bool // no other copy of it will follow: its end counts for Sent
 }
 
 type recentBatch struct {
@@ -50,6 +58,11 @@ func (c *copies) sent(b diode.Batch, now time.Time) {
 	for i, d := range c.delays {
 		c.queues[i].push(repeat{seq: b.Seq, sum: b.SumBefore + uint64(b.Weight), at: now.Add(d)})
 	}
+	c.note(b, now)
+}
+
+// note remembers that a batch goes out, for the first time or again.
+func (c *copies) note(b diode.Batch, now time.Time) {
 	c.recent.push(recentBatch{seq: b.Seq, bytes: len(b.Data), at: now})
 	c.bytes += len(b.Data)
 	for c.bytes > rewindBytes || now.Sub(c.recent.front().at) > rewindAge {
@@ -57,13 +70,25 @@ func (c *copies) sent(b diode.Batch, now time.Time) {
 	}
 }
 
-// rewind queues everything sent shortly before since again.
-func (c *copies) rewind(since time.Time) {
-	c.resend = fifo[uint64]{}
+// rewind queues again, in order, what was sent shortly before since, what was
+// to be sent again already, and the batches in unfinished.
+func (c *copies) rewind(since time.Time, unfinished []resend) {
+	all := make(map[uint64]resend)
 	for i := c.recent.head; i < len(c.recent.items); i++ {
 		if r := c.recent.items[i]; since.Sub(r.at) <= rewindAge {
-			c.resend.push(r.seq)
+			all[r.seq] = resend{seq: r.seq}
 		}
+	}
+	for c.resend.len() > 0 {
+		r := c.resend.pop()
+		all[r.seq] = r
+	}
+	for _, r := range unfinished {
+		r.final = r.final || all[r.seq].final
+		all[r.seq] = r
+	}
+	for _, seq := range slices.Sorted(maps.Keys(all)) {
+		c.resend.push(all[seq])
 	}
 }
 
@@ -83,7 +108,8 @@ func (c *copies) due(now time.Time) bool {
 // is due.
 func (c *copies) take(now time.Time) (r repeat, final bool) {
 	if c.resend.len() > 0 {
-		return repeat{seq: c.resend.pop()}, false
+		r := c.resend.pop()
+		return repeat{seq: r.seq, sum: r.sum}, r.final
 	}
 	for i := len(c.queues) - 1; i >= 0; i-- {
 		if c.queues[i].len() > 0 && !now.Before(c.queues[i].front().at) {

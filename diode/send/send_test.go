@@ -115,8 +115,8 @@ func TestSessionIsAnnouncedBeforeData(t *testing.T) {
 func TestSmallBlockSpreadsItsParity(t *testing.T) {
 	inBubble(t, nothing, func(b *bench) {
 		after(500 * time.Millisecond)
-		b.source.Add([]byte("alarm"), 1)
 		began := len(b.sent)
+		b.source.Add([]byte("alarm"), 1)
 		after(40 * time.Millisecond)
 		if got := b.source.SentThrough(); got != 0 {
 			t.Errorf("sent through %d before its parity left", got)
@@ -402,8 +402,8 @@ func TestConfigIsChecked(t *testing.T) {
 func TestWholeShardsLeaveAtOnce(t *testing.T) {
 	inBubble(t, func(c *send.Config) { c.MaxDelay = 200 * time.Millisecond; c.RateBits = 1_000_000_000 }, func(b *bench) {
 		after(500 * time.Millisecond)
-		b.source.Add(bytes.Repeat([]byte("x"), 10*1408), 1)
 		began := len(b.sent)
+		b.source.Add(bytes.Repeat([]byte("x"), 10*1408), 1)
 		after(time.Millisecond)
 		if got := len(b.sent[began:]); got < 10 {
 			t.Errorf("%d frames left in the first millisecond", got)

@@ -138,25 +138,41 @@ func (s *Sender) loop(ctx context.Context) error {
 	s.idle = time.NewTimer(idleWait)
 	defer s.idle.Stop()
 	s.newTransmitter()
-	if err := s.greet(ctx); err != nil {
-		return err
-	}
+	err := s.greet(ctx)
 	for {
-		now := time.Now()
-		if err := s.due(ctx, now); err != nil {
-			return err
+		if errors.Is(err, errHeld) {
+			err = s.hold(ctx, err)
 		}
-		busy, err := s.turn(ctx, now)
 		if err != nil {
 			return err
 		}
-		if busy {
-			continue
-		}
-		if err := s.rest(ctx); err != nil {
-			return err
-		}
+		err = s.round(ctx)
 	}
+}
+
+// round does what is due, gives one class its turn, and waits when there is
+// nothing to do.
+func (s *Sender) round(ctx context.Context) error {
+	now := time.Now()
+	if err := s.due(ctx, now); err != nil {
+		return err
+	}
+	busy, err := s.turn(ctx, now)
+	if err != nil || busy {
+		return err
+	}
+	return s.rest(ctx)
+}
+
+// hold waits until the link takes frames again and goes back over what it took
+// shortly before: that may never have reached the wire.
+func (s *Sender) hold(ctx context.Context, cause error) error {
+	since := time.Now()
+	s.tx.clear()
+	for _, st := range s.streams {
+		st.abandon(since)
+	}
+	return s.tx.hold(ctx, cause)
 }
 
 func (s *Sender) newTransmitter() {
@@ -205,9 +221,6 @@ func (s *Sender) due(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	if s.tx.held {
-		s.rewind(now)
-	}
 	if now.Sub(s.lastBeat) >= s.cfg.Heartbeat {
 		if err := s.heartbeat(ctx, now); err != nil {
 			return err
@@ -244,16 +257,6 @@ func (s *Sender) renew(ctx context.Context, now time.Time) error {
 		st.next = 0
 	}
 	return s.greet(ctx)
-}
-
-// rewind goes back after an error: what the kernel took shortly before may
-// never have reached the wire.
-func (s *Sender) rewind(now time.Time) {
-	s.tx.held = false
-	since := s.stats.heldSince(now)
-	for _, st := range s.streams {
-		st.copies.rewind(since)
-	}
 }
 
 // turn lets the next class that has work send its share. Every class with work

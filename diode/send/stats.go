@@ -88,13 +88,3 @@ func (s *Sender) Stats() Stats {
 	}
 	return st
 }
-
-// heldSince is when the last hold began.
-func (c *counters) heldSince(now time.Time) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.since.IsZero() {
-		return now
-	}
-	return c.since
-}

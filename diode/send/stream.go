@@ -135,6 +135,7 @@ func (st *stream) beginCopy(now time.Time) bool {
 		}
 		return false
 	}
+	st.copies.note(b, now)
 	st.stats.copies.Add(1)
 	st.start(b, nil, final, frame.FlagRepeat)
 	return true
@@ -342,6 +343,26 @@ func (st *stream) settle() {
 		st.told.Store(st.marks.sent)
 		st.source.Sent(st.marks.sent)
 	}
+}
+
+// abandon gives up everything under way after an error, and queues it to be
+// sent again in order, together with what was sent shortly before since: the
+// far side then sees an unbroken series.
+func (st *stream) abandon(since time.Time) {
+	var unfinished []resend
+	for st.marks.marks.len() > 0 {
+		m := st.marks.marks.pop()
+		unfinished = append(unfinished, resend{seq: m.seq, sum: m.sum, final: true})
+	}
+	if b := st.cur.batch; st.cur.active {
+		unfinished = append(unfinished, resend{seq: b.Seq, sum: b.SumBefore + uint64(b.Weight), final: st.cur.final})
+	}
+	if st.cur.buf != nil {
+		st.free <- st.cur.buf
+	}
+	st.cur, st.block = outgoing{}, nil
+	st.inter, st.spread = interleaver{}, spreader{}
+	st.copies.rewind(since, unfinished)
 }
 
 // finish empties the stream before its session ends: blocks belong to

@@ -19,7 +19,7 @@ const (
 )
 
 // transmitter gathers sealed frames of one size into bursts and hands each to
-// the kernel. It returns only when the kernel accepted it, or ctx ended.
+// the kernel. It returns nil only when the kernel accepted the whole burst.
 type transmitter struct {
 	conn  PacketWriter
 	seg   *segmenter // nil: one Write per frame
@@ -34,9 +34,11 @@ type transmitter struct {
 	frames int
 	size   int  // bytes of every frame in the burst but the last
 	short  bool // the last one is shorter: nothing may follow it
-
-	held bool // there was an error since the last look: go back and send again
 }
+
+// errHeld unwinds the loop after the link did not take frames: what was under
+// way is given up, and sent again when the link takes frames.
+var errHeld = errors.New("send: link does not take frames")
 
 // room makes sure that a frame of size bytes fits and returns where to put it.
 func (t *transmitter) room(ctx context.Context, size int) ([]byte, error) {
@@ -73,7 +75,7 @@ func (t *transmitter) flush(ctx context.Context) error {
 	}
 	t.stats.frames.Add(uint64(t.frames))
 	t.stats.wireBytes.Add(uint64(wire))
-	t.used, t.frames, t.short = 0, 0, false
+	t.clear()
 	return nil
 }
 
@@ -138,14 +140,16 @@ func (t *transmitter) refused(ctx context.Context, err error) error {
 	case errors.Is(err, syscall.ENOBUFS):
 		return t.pace.sleep(ctx, bufferWait)
 	default:
-		return t.hold(ctx, err)
+		return fmt.Errorf("%w: %w", errHeld, err)
 	}
 }
+
+// clear drops the burst that was refused.
+func (t *transmitter) clear() { t.used, t.frames, t.short = 0, 0, false }
 
 // hold waits until the link takes datagrams again. Announcements serve as
 // probes: they are harmless and useful to a receiver that has just come.
 func (t *transmitter) hold(ctx context.Context, cause error) error {
-	t.held = true
 	t.stats.holds.Add(1)
 	t.stats.setHolding(cause)
 	t.log.Warn("link does not take frames, holding", "err", cause)
