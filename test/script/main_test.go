@@ -15,9 +15,8 @@ type builds struct {
 	err  error
 }
 
-// programs is written by binDir and removed by TestMain: the one thing that tests of this package share, because
-// TestMain cannot hand values to tests.
-var programs builds
+// programs is written by binDir and removed by TestMain: the one thing that tests of this package share.
+var programs builds //nolint:gochecknoglobals // TestMain cannot hand values to tests
 
 func TestMain(m *testing.M) {
 	code := m.Run()
