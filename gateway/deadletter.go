@@ -40,95 +40,141 @@ type deadLetter struct {
 	PayloadB6 []byte    `json:"payload_base64,omitempty"`
 }
 
-// write appends one record, synced to disk: the cursor moves past it only after that.
-func (d *deadLetters) write(batch []byte, r sdk.Rejection) error {
+// write appends rejected records of one batch, in order of their place in it, synced to disk: the cursor moves past them
+// only after that. After an error the file is as it was before.
+func (d *deadLetters) write(batch []byte, rs []sdk.Rejection) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	line, err := d.line(batch, r)
+	lines, err := d.lines(batch, rs)
 	if err != nil {
-		return err
+		return fmt.Errorf("dead-letter log: %w", err)
 	}
-	if err := d.open(int64(len(line))); err != nil {
-		return err
+	if err := d.open(int64(len(lines))); err != nil {
+		return fmt.Errorf("dead-letter log: %w", err)
 	}
-	n, err := d.file.Write(line)
-	d.size += int64(n)
+	_, err = d.file.Write(lines)
 	if err == nil {
 		err = d.file.Sync()
 	}
 	if err != nil {
-		return fmt.Errorf("dead-letter log: %w", err)
+		return fmt.Errorf("dead-letter log: %w", errors.Join(err, d.takeBack()))
 	}
+	d.size += int64(len(lines))
 	return nil
 }
 
-func (d *deadLetters) line(batch []byte, r sdk.Rejection) ([]byte, error) {
-	rec, head, err := d.record(batch, r.Record)
-	if r.Err == nil {
-		r.Err = &sdk.Error{Code: sdk.CodeInternal, Detail: "no reason given"}
-	}
-	l := deadLetter{At: time.Now().UTC(), Reason: string(r.Err.Code), Detail: r.Err.Detail, Receiver: head.Receiver}
-	if err != nil {
-		// The batch itself cannot be read: keep it whole.
-		l.Detail += "; batch kept whole: " + err.Error()
-		l.PayloadB6 = batch
-	} else {
-		l.ID, l.Received, l.Kind = rec.ID.String(), rec.Received.UTC(), rec.Kind.String()
-		l.Remote = rec.Connection.Remote.String()
-		if utf8.Valid(rec.Payload) {
-			s := string(rec.Payload)
-			l.Payload = &s
-		} else {
-			l.PayloadB6 = rec.Payload
-		}
-	}
-	b, err := json.Marshal(l)
-	return append(b, '\n'), err
+// takeBack removes what a failed write left, so that no half line stands before the next.
+func (d *deadLetters) takeBack() error {
+	err := errors.Join(d.file.Truncate(d.size), d.file.Close())
+	d.file = nil // opened again, and its size asked for, at the next attempt
+	return err
 }
 
-func (d *deadLetters) record(batch []byte, index uint32) (sdk.Record, sdk.Header, error) {
+// lines encodes the records. When the batch cannot be read it is kept whole, once, instead of those that are left.
+func (d *deadLetters) lines(batch []byte, rs []sdk.Rejection) ([]byte, error) {
+	var out []byte
+	head, err := d.dec.Open(batch)
 	var rec sdk.Record
-	h, err := d.dec.Open(batch)
-	if err != nil {
-		return rec, h, err
-	}
-	for range uint64(index) + 1 {
-		ok, err := d.dec.Next(&rec)
+	read := uint64(0) // records read so far
+	for _, r := range rs {
+		for ; err == nil && read <= uint64(r.Record); read++ {
+			err = d.next(&rec)
+		}
+		l := newDeadLetter(r, head.Receiver)
+		if err == nil {
+			l.record(&rec)
+		} else {
+			l.Detail += "; batch kept whole: " + err.Error()
+			l.PayloadB6 = batch
+		}
+		line, jerr := json.Marshal(l)
+		if jerr != nil {
+			return nil, jerr
+		}
+		out = append(append(out, line...), '\n')
 		if err != nil {
-			return rec, h, err
-		}
-		if !ok {
-			return rec, h, errors.New("the batch has no such record")
+			break
 		}
 	}
-	return rec, h, nil
+	return out, nil
 }
 
+func (d *deadLetters) next(rec *sdk.Record) error {
+	ok, err := d.dec.Next(rec)
+	if err == nil && !ok {
+		err = errors.New("the batch has no such record")
+	}
+	return err
+}
+
+func newDeadLetter(r sdk.Rejection, receiver string) deadLetter {
+	reason := reasonOf(r)
+	return deadLetter{At: time.Now().UTC(), Reason: string(reason.Code), Detail: reason.Detail, Receiver: receiver}
+}
+
+func (l *deadLetter) record(rec *sdk.Record) {
+	l.ID, l.Received, l.Kind = rec.ID.String(), rec.Received.UTC(), rec.Kind.String()
+	if remote := rec.Connection.Remote; remote.IsValid() {
+		l.Remote = remote.String()
+	}
+	if utf8.Valid(rec.Payload) {
+		s := string(rec.Payload)
+		l.Payload = &s
+		return
+	}
+	l.PayloadB6 = rec.Payload
+}
+
+// open makes sure that there is a file with room for more bytes, or a new one.
 func (d *deadLetters) open(more int64) error {
-	if d.file != nil && d.size+more <= deadLetterBytes {
+	if d.file == nil {
+		if err := d.openFile(); err != nil {
+			return err
+		}
+	}
+	if d.size == 0 || d.size+more <= deadLetterBytes {
 		return nil
 	}
-	if d.file != nil {
-		_ = d.file.Close()
-		d.file = nil
-		if err := os.Rename(d.path, d.path+".1"); err != nil {
-			return fmt.Errorf("dead-letter log: %w", err)
-		}
+	err := d.file.Close()
+	d.file = nil
+	if err = errors.Join(err, os.Rename(d.path, d.path+".1")); err != nil {
+		return err
 	}
+	return d.openFile()
+}
+
+// openFile opens the file for appending and makes its name durable.
+func (d *deadLetters) openFile() error {
 	if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
-		return fmt.Errorf("dead-letter log: %w", err)
+		return err
 	}
-	f, err := os.OpenFile(d.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(d.path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("dead-letter log: %w", err)
+		return err
 	}
-	st, err := f.Stat()
+	size, err := endLine(f)
+	if err == nil {
+		err = syncDir(filepath.Dir(d.path))
+	}
 	if err != nil {
-		_ = f.Close()
-		return fmt.Errorf("dead-letter log: %w", err)
+		return errors.Join(err, f.Close())
 	}
-	d.file, d.size = f, st.Size()
+	d.file, d.size = f, size
 	return nil
+}
+
+// endLine returns the size of the file, having ended a line that a crash cut: its records come again.
+func endLine(f *os.File) (int64, error) {
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 {
+		return 0, err
+	}
+	last := make([]byte, 1)
+	if _, err := f.ReadAt(last, st.Size()-1); err != nil || last[0] == '\n' {
+		return st.Size(), err
+	}
+	_, err = f.WriteString("\n")
+	return st.Size() + 1, err
 }
 
 // Close closes the file.
@@ -138,5 +184,7 @@ func (d *deadLetters) Close() error {
 	if d.file == nil {
 		return nil
 	}
-	return d.file.Close()
+	err := d.file.Close()
+	d.file = nil
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -16,25 +17,35 @@ import (
 // gapRetry is the pause before a gap that found no room is written again (ours).
 const gapRetry = 200 * time.Millisecond
 
-// far is where a link delivers: batches and gaps go to the spool of the link in stream order, and the position with
-// each, so that a restart continues exactly behind the newest durable entry.
+// far is where one session of a link delivers: batches and gaps go to the spool of the link in stream order, and the
+// position with each, so that a restart continues exactly behind the newest durable entry.
+//
+//	recv ─► Deliver, Gap (one goroutine) ─► spool queue ─► durable or dropped ─► recv names what was dropped: Gap
 type far struct {
-	origin *origin
-	log    *slog.Logger
-	counts *linkCounts
+	origin  *origin
+	log     *slog.Logger
+	counts  *linkCounts
+	routed  map[string]bool // receivers that a sink of this node takes
+	current func() [16]byte // epoch that the near side is in; nil = not known
 
-	mu   sync.Mutex // guards pos and lost; held across an append so that order in the spool is order of calls
-	pos  []diode.Position
-	lost []totals
+	pos     []diode.Position // by class; of the goroutine that delivers
+	pending atomic.Int64     // batches that the spool has not decided on
+	decided chan struct{}    // holds a token when one was decided
+
+	mu   sync.Mutex // guards lost
+	lost []totals   // by class
 }
 
 // linkCounts are the counters of a receiving link since the core started.
 type linkCounts struct {
 	dropped dropCounts
+	told    sync.Map // reasons of drops that were logged
 }
 
 func newFar(o *origin, ps []diode.Position, lost []totals, counts *linkCounts, log *slog.Logger) *far {
-	f := &far{origin: o, log: log, counts: counts, pos: make([]diode.Position, len(o.logs)), lost: lost}
+	f := &far{
+		origin: o, log: log, counts: counts, pos: make([]diode.Position, len(o.logs)), lost: lost, decided: make(chan struct{}, 1),
+	}
 	for _, p := range ps {
 		f.pos[p.Class] = p
 	}
@@ -44,35 +55,77 @@ func newFar(o *origin, ps []diode.Position, lost []totals, counts *linkCounts, l
 // Deliver appends one batch. The data belong to the spool until done.
 func (f *far) Deliver(ctx context.Context, b diode.Batch, done func(error)) error {
 	if int(b.Class) >= len(f.pos) {
-		return fmt.Errorf("class %d: this node knows %d", b.Class, len(f.pos))
+		return fmt.Errorf("class %d: this node knows %d", b.Class, len(f.pos)) // upon which it is a gap
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.look(b)
 	env := envelope{kind: kindLink, late: b.Late, id: b.BatchID, sumBefore: b.SumBefore, totals: f.lost[b.Class]}
 	next := f.pos[b.Class]
 	if !b.Late {
 		next = diode.Position{Epoch: b.Epoch, Class: b.Class, Seq: b.Seq, SumAfter: b.SumBefore + uint64(b.Weight)}
 	}
 	env.position = next
-	decided := func(_ uint64, err error) {
-		if errors.Is(err, spool.ErrDropped) {
-			f.counts.dropped.add("far-spool-full", 1, uint64(b.Weight))
-			f.log.Warn("batch from the link dropped: spool is full", "batch", b.BatchID.String(), "records", b.Weight)
+	f.pending.Add(1)
+	err := f.origin.log(sdk.Class(b.Class)).AppendAsync(ctx, b.Weight, func(_ uint64, err error) { f.settle(b, err, done) }, env.append(nil), b.Data)
+	if err != nil {
+		f.pending.Add(-1)
+		return err
+	}
+	f.pos[b.Class] = next
+	return nil
+}
+
+// settle takes in what the spool decided.
+func (f *far) settle(b diode.Batch, err error, done func(error)) {
+	if errors.Is(err, spool.ErrDropped) {
+		f.drop("far-spool-full", "batch from the link dropped: spool is full", b)
+	}
+	done(err)
+	f.pending.Add(-1)
+	select {
+	case f.decided <- struct{}{}:
+	default:
+	}
+}
+
+// look counts what arrives whole and will reach nobody: it is kept like the rest, but every sink passes it over.
+func (f *far) look(b diode.Batch) {
+	h, _, err := sdk.ParseHeader(b.Data)
+	switch {
+	case err != nil:
+		f.drop("unreadable-batch", "batch from the link cannot be read: no sink gets it", b)
+	case !f.routed[h.Receiver]:
+		f.drop("no-sink: "+h.Receiver, "no sink of this node takes what came from the link: is its configuration the same as the near side's?", b)
+	}
+}
+
+// drop counts a batch, and logs the first of each reason.
+func (f *far) drop(reason, text string, b diode.Batch) {
+	reason = f.counts.dropped.add(reason, 1, uint64(b.Weight))
+	if _, before := f.counts.told.LoadOrStore(reason, true); !before {
+		f.log.Warn(text, "reason", reason, "batch", b.BatchID.String(), "records", b.Weight)
+	}
+}
+
+// settled waits until the spool has decided on everything: only then its newest entry says where the link is.
+func (f *far) settled(ctx context.Context) error {
+	for f.pending.Load() > 0 {
+		select {
+		case <-f.decided:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		done(err)
 	}
-	err := f.origin.log(sdk.Class(b.Class)).AppendAsync(ctx, b.Weight, decided, env.append(nil), b.Data)
-	if err == nil {
-		f.pos[b.Class] = next
-	}
-	return err
+	return nil
 }
 
 // Gap records a hole in its place in the stream. A full spool makes it wait: a loss must be written down before anything
 // behind it is delivered.
 func (f *far) Gap(ctx context.Context, g diode.Gap) error {
 	if int(g.Class) >= len(f.pos) {
-		return fmt.Errorf("class %d: this node knows %d", g.Class, len(f.pos))
+		// There is no log to write it to, and the other classes must go on.
+		f.counts.dropped.add(fmt.Sprintf("unknown class %d", g.Class), span(g), g.Weight)
+		f.log.Error("the near side sends a class that this node does not know: update this node", "class", g.Class)
+		return nil
 	}
 	for {
 		err := f.appendGap(ctx, g)
@@ -88,30 +141,41 @@ func (f *far) Gap(ctx context.Context, g diode.Gap) error {
 }
 
 func (f *far) appendGap(ctx context.Context, g diode.Gap) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	lost := f.lost[g.Class]
-	if g.Last >= g.First {
-		lost.Batches += g.Last - g.First + 1
-	}
+	lost.Batches += span(g)
 	lost.Records += g.Weight
 	env := envelope{kind: kindGap, id: diode.BatchID{Epoch: g.Epoch, Class: g.Class, Seq: g.First}, gap: g, totals: lost}
-	env.position = afterGap(f.pos[g.Class], g)
+	env.position = f.after(g)
 	if _, err := f.origin.log(sdk.Class(g.Class)).Append(ctx, 0, env.append(nil)); err != nil {
 		return err
 	}
-	f.pos[g.Class], f.lost[g.Class] = env.position, lost
+	f.pos[g.Class] = env.position
+	f.mu.Lock()
+	f.lost[g.Class] = lost
+	f.mu.Unlock()
 	f.log.Warn("gap on the link", "first", g.First, "last", g.Last, "records", g.Weight, "records_known", g.WeightKnown, "reason", g.Reason)
 	return nil
 }
 
-// afterGap is the position behind a gap. What lies behind the position already, and the unknown tail of an epoch that
-// has ended, does not move it.
-func afterGap(p diode.Position, g diode.Gap) diode.Position {
-	if g.Last == 0 || p.Epoch == g.Epoch && g.Last <= p.Seq {
-		return p
+// span is the number of batches in a gap, as far as it is known.
+func span(g diode.Gap) uint64 {
+	if g.Last < g.First {
+		return 0
 	}
-	if p.Epoch != g.Epoch {
+	return g.Last - g.First + 1
+}
+
+// after is the position behind a gap. What lies behind the position already, and the unknown tail of an epoch that has
+// ended, does not move it; neither does a gap of an epoch that is over, which may be named after its successor began.
+func (f *far) after(g diode.Gap) diode.Position {
+	p := f.pos[g.Class]
+	switch {
+	case g.Last == 0, p.Epoch == g.Epoch && g.Last <= p.Seq:
+		return p
+	case p.Epoch == g.Epoch:
+	case p.Seq > 0 && (f.current == nil || f.current() != g.Epoch):
+		return p
+	default:
 		p = diode.Position{Epoch: g.Epoch, Class: g.Class}
 	}
 	p.Seq, p.SumAfter = g.Last, p.SumAfter+g.Weight

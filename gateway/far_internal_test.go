@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"sync/atomic"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -125,7 +124,7 @@ func TestFullFarSpoolIsCounted(t *testing.T) {
 
 func TestIntakeRefusesForeignBatches(t *testing.T) {
 	o := testOrigin(t, t.TempDir(), localOrigin, spool.Options{})
-	in := &intake{receiver: "udp.a", stream: sdk.StreamID{1}, origin: o, counts: &receiverCounts{}, taken: new(atomic.Uint64)}
+	in := &intake{receiver: "udp.a", stream: sdk.StreamID{1}, origin: o, counts: &receiverCounts{}, log: quiet()}
 	for name, batch := range map[string][]byte{
 		"garbage":          []byte("garbage"),
 		"another receiver": testBatch(t, "udp.b", sdk.StreamID{1}, "x"),
@@ -148,7 +147,7 @@ func TestIntakeRefusesForeignBatches(t *testing.T) {
 func TestIntakeDecidesWhenTheBatchIsDurable(t *testing.T) {
 	dir := t.TempDir()
 	o := testOrigin(t, dir, localOrigin, spool.Options{})
-	in := &intake{receiver: "udp.a", stream: sdk.StreamID{1}, origin: o, counts: &receiverCounts{}, taken: new(atomic.Uint64)}
+	in := &intake{receiver: "udp.a", stream: sdk.StreamID{1}, origin: o, counts: &receiverCounts{}, log: quiet()}
 	decided := make(chan error, 1)
 	if err := in.Deliver(soon(t), sdk.ClassBulk, testBatch(t, "udp.a", sdk.StreamID{1}, "x", "y"), func(err error) { decided <- err }); err != nil {
 		t.Fatal(err)

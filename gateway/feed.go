@@ -23,14 +23,16 @@ const sinkCredit = sdk.DefaultCredit
 //	cursor (origin, class) ─► read ─► filter by receiver ─┐
 //	cursor (origin, class) ─► read ─► filter by receiver ─┴─► Next … Ack ─► cursor
 type feed struct {
-	takes  map[string]bool // labels of receivers
-	counts *sinkCounts
-	reject func(batch []byte, r sdk.Rejection) error // writes the dead letter
-	hold   func(reason string)
-	offer  chan *parcel
-	credit *semaphore.Weighted
-	tracks []*track
-	quit   <-chan struct{} // closed when nothing more shall be delivered
+	takes   map[string]bool // labels of receivers
+	counts  *sinkCounts
+	reject  func(batch []byte, rs []sdk.Rejection) error // writes dead letters; on an error none is written
+	stuck   func(error)                                  // told while reject fails, and nil when it succeeds again
+	hold    func(reason string)
+	buffers *sync.Pool // of *[]byte
+	offer   chan *parcel
+	credit  *semaphore.Weighted
+	tracks  []*track
+	quit    <-chan struct{} // closed when nothing more shall be delivered
 
 	mu          sync.Mutex // guards what follows
 	number      uint64
@@ -51,8 +53,10 @@ type parcel struct {
 	delivery sdk.Delivery
 	track    *track
 	passed   uint64
-	records  uint64
+	records  uint32
 	weight   int64
+	buf      *[]byte         // holds the delivery; given back with the acknowledgement
+	rejected map[uint32]bool // records in the dead-letter log
 }
 
 func newFeed(cursors []*spool.Cursor, takes map[string]bool, counts *sinkCounts) *feed {
@@ -95,31 +99,50 @@ func (f *feed) run(ctx context.Context) error {
 
 func (f *feed) read(ctx context.Context, t *track) error {
 	for {
-		e, err := t.cursor.Next(ctx, nil) // a fresh buffer: the delivery keeps it until it is acknowledged
+		buf := f.buffer()
+		e, err := t.cursor.Next(ctx, *buf)
 		if err != nil {
 			return err
 		}
-		env, batch, err := parseEnvelope(e.Data)
-		if err != nil {
-			f.counts.dropped.add("corrupt-entry", 1, uint64(e.Weight))
+		*buf = e.Data
+		p := f.parcel(t, e)
+		if p == nil {
+			f.buffers.Put(buf)
 			t.skip(e.Seq)
 			continue
 		}
-		if env.kind == kindGap || !f.wants(batch) {
-			t.skip(e.Seq)
-			continue
-		}
-		p := &parcel{track: t, passed: e.Seq, records: uint64(e.Weight), weight: min(int64(len(batch)), sinkCredit)}
-		p.delivery = sdk.Delivery{Class: t.class, Late: env.late, Data: batch}
+		p.buf = buf
 		if err := f.push(ctx, p); err != nil {
 			return err
 		}
 	}
 }
 
-func (f *feed) wants(batch []byte) bool {
+func (f *feed) buffer() *[]byte {
+	if buf, ok := f.buffers.Get().(*[]byte); ok {
+		return buf
+	}
+	return new([]byte)
+}
+
+// parcel makes a parcel of an entry, or nil when it is not for this sink. Only the header of the batch is looked at.
+func (f *feed) parcel(t *track, e spool.Entry) *parcel {
+	env, batch, err := parseEnvelope(e.Data)
+	if err != nil {
+		f.counts.dropped.add("corrupt-entry", 1, uint64(e.Weight))
+		return nil
+	}
+	if env.kind == kindGap {
+		return nil
+	}
+	// A header that cannot be read was counted when it came from the link; receivers of this node deliver none.
 	h, _, err := sdk.ParseHeader(batch)
-	return err == nil && f.takes[h.Receiver]
+	if err != nil || !f.takes[h.Receiver] {
+		return nil
+	}
+	p := &parcel{track: t, passed: e.Seq, records: h.Count, weight: min(int64(len(batch)), sinkCredit)}
+	p.delivery = sdk.Delivery{Class: t.class, Late: env.late, Data: batch}
+	return p
 }
 
 func (f *feed) push(ctx context.Context, p *parcel) error {
@@ -161,8 +184,13 @@ func (t *track) done(p *parcel) error {
 	return nil
 }
 
-// Next numbers a delivery and hands it to the sink.
+// Next numbers a delivery and hands it to the sink. It is the sink's until it is acknowledged.
 func (f *feed) Next(ctx context.Context) (sdk.Delivery, error) {
+	select {
+	case <-f.quit:
+		return sdk.Delivery{}, io.EOF // also when there is something on offer
+	default:
+	}
 	select {
 	case p := <-f.offer:
 		f.mu.Lock()
@@ -179,16 +207,14 @@ func (f *feed) Next(ctx context.Context) (sdk.Delivery, error) {
 }
 
 // Ack writes the rejected records to the dead-letter log and then moves the cursors.
-func (f *feed) Ack(_ context.Context, through uint64, rejected ...sdk.Rejection) error {
+func (f *feed) Ack(ctx context.Context, through uint64, rejected ...sdk.Rejection) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if through > f.number {
 		return fmt.Errorf("sink acknowledged delivery %d, the newest is %d", through, f.number)
 	}
-	for _, r := range rejected {
-		if err := f.deadLetter(r); err != nil {
-			return err
-		}
+	if err := f.deadLetters(ctx, rejected); err != nil {
+		return err
 	}
 	n := 0
 	for _, p := range f.outstanding {
@@ -198,30 +224,23 @@ func (f *feed) Ack(_ context.Context, through uint64, rejected ...sdk.Rejection)
 		if err := p.track.done(p); err != nil {
 			return err
 		}
-		f.credit.Release(p.weight)
-		f.counts.batches.Add(1)
-		f.counts.records.Add(p.records)
-		f.counts.bytes.Add(uint64(len(p.delivery.Data)))
+		f.settle(p)
 		n++
 	}
 	f.outstanding = slices.Delete(f.outstanding, 0, n)
-	f.counts.last.Store(time.Now().UnixNano())
+	if n > 0 {
+		f.counts.last.Store(time.Now().UnixNano())
+	}
 	return nil
 }
 
-// deadLetter must be called with mu held.
-func (f *feed) deadLetter(r sdk.Rejection) error {
-	for _, p := range f.outstanding {
-		if p.delivery.Number != r.Number {
-			continue
-		}
-		if err := f.reject(p.delivery.Data, r); err != nil {
-			return err
-		}
-		f.counts.dropped.add("rejected: "+string(sdk.CodeOf(r.Err)), 0, 1)
-		return nil
-	}
-	return fmt.Errorf("sink rejected record %d of delivery %d, which is not outstanding", r.Record, r.Number)
+// settle counts an acknowledged parcel and takes back what it held.
+func (f *feed) settle(p *parcel) {
+	f.credit.Release(p.weight)
+	f.counts.batches.Add(1)
+	f.counts.records.Add(uint64(p.records) - uint64(len(p.rejected)))
+	f.counts.bytes.Add(uint64(len(p.delivery.Data)))
+	f.buffers.Put(p.buf)
 }
 
 // Hold keeps the sink's word for status.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -22,6 +23,7 @@ type feedRig struct {
 	counts  sinkCounts
 	quit    chan struct{}
 	holds   []string
+	stucks  chan error
 }
 
 func startFeed(t *testing.T, o *origin, takes ...string) *feedRig {
@@ -30,13 +32,14 @@ func startFeed(t *testing.T, o *origin, takes ...string) *feedRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rig := &feedRig{origin: o, quit: make(chan struct{}), letters: &deadLetters{path: filepath.Join(t.TempDir(), "dead", "test.ndjson")}}
+	rig := &feedRig{origin: o, quit: make(chan struct{}), stucks: make(chan error, 16), letters: &deadLetters{path: filepath.Join(t.TempDir(), "dead", "test.ndjson")}}
 	set := map[string]bool{}
 	for _, r := range takes {
 		set[r] = true
 	}
 	rig.feed = newFeed(cursors, set, &rig.counts)
-	rig.feed.quit, rig.reject = rig.quit, rig.letters.write
+	rig.feed.quit, rig.reject, rig.buffers = rig.quit, rig.letters.write, &sync.Pool{}
+	rig.stuck = func(err error) { rig.stucks <- err }
 	rig.hold = func(reason string) { rig.holds = append(rig.holds, reason) }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,9 +27,12 @@ type Gateway struct {
 	links    []*link
 	sinks    []*sink
 	receives []*receiver
-	warnings []string
 	started  time.Time
 	ready    atomic.Bool
+	vitals   atomic.Pointer[[]byte] // what the next heartbeat says of this node
+
+	mu       sync.Mutex // guards warnings
+	warnings []string
 }
 
 // New opens everything that can be opened without touching the network: spools, guard, keys, certificates. Nothing
@@ -53,15 +55,15 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 }
 
 func (g *Gateway) open(ctx context.Context) error {
-	if err := os.MkdirAll(g.opts.nodeDir(), 0o700); err != nil {
-		return fmt.Errorf("state directory: %w", err)
+	if err := privateDir(g.opts.nodeDir()); err != nil {
+		return fmt.Errorf("state directory %s: %w", g.opts.nodeDir(), err)
 	}
 	gd, err := guard.New(guardPolicy(g.view), g.log)
 	if err != nil {
 		return err
 	}
 	g.guard = gd
-	for _, step := range []func() error{g.openReceivers, g.openSendLinks, g.openReceiveLinks, g.openSinks} {
+	for _, step := range []func() error{g.openReceivers, g.openSendLinks, g.openReceiveLinks, g.openLeftovers, g.openSinks} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -85,6 +87,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	run(&base, live, g.guard.Run)
 	run(&base, live, g.console.Run)
+	run(&base, live, g.watchHealth)
 	outletCtx, stopOutlets := context.WithCancel(live)
 	for _, l := range g.links {
 		run(&outlets, outletCtx, l.run)
@@ -94,7 +97,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	inletCtx, stopInlets := context.WithCancel(live)
 	for _, r := range g.receives {
-		run(&inlets, inletCtx, func(c context.Context) error { return g.opts.Host.Supervise(c, r.component()) })
+		run(&inlets, inletCtx, func(c context.Context) error { return g.runReceiver(c, r) })
 	}
 	run(&base, live, g.watchReady)
 	var err error
@@ -176,7 +179,10 @@ func (g *Gateway) origin(name string, links []config.LinkView) (*origin, error) 
 	if err != nil {
 		return nil, err
 	}
-	o, err := openOrigin(filepath.Join(g.opts.nodeDir(), "spool"), name, opts, g.log)
+	if strings.HasPrefix(name, fromOrigin("")) {
+		opts.QueueBytes = farQueueBytes
+	}
+	o, err := openOrigin(g.spoolDir(), name, opts, g.log)
 	if err != nil {
 		return nil, err
 	}

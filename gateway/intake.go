@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/gateway/spool"
@@ -20,7 +21,11 @@ type intake struct {
 	stream   sdk.StreamID
 	origin   *origin
 	counts   *receiverCounts
-	taken    *atomic.Uint64 // records decided as durable or dropped in this start
+	answers  bool // endpoints hear what became of their records
+	log      *slog.Logger
+
+	taken     atomic.Uint64 // records that the spool took in this start, decided or not
+	undecided atomic.Int64  // batches that the plugin waits for
 }
 
 // receiverCounts are the counters of a receiver since the core started.
@@ -40,11 +45,18 @@ func (in *intake) Deliver(ctx context.Context, class sdk.Class, batch []byte, de
 		in.counts.dropped.add("garbage-batch", 1, 0)
 		return &sdk.Error{Code: sdk.CodeRefused, Detail: in.receiver + ": " + err.Error()}
 	}
+	in.undecided.Add(1)
 	done := func(_ uint64, err error) {
 		in.settle(h, len(batch), err)
 		decided(outcome(err))
+		in.undecided.Add(-1)
 	}
-	return in.origin.log(class).AppendAsync(ctx, h.Count, done, appendLocal(nil), batch)
+	if err := in.origin.log(class).AppendAsync(ctx, h.Count, done, appendLocal(nil), batch); err != nil {
+		in.undecided.Add(-1)
+		return err
+	}
+	in.taken.Add(uint64(h.Count))
+	return nil
 }
 
 func (in *intake) check(h sdk.Header, class sdk.Class) error {
@@ -59,18 +71,20 @@ func (in *intake) check(h sdk.Header, class sdk.Class) error {
 	return nil
 }
 
-// settle counts a decision of the spool.
+// settle counts a decision of the spool. What it could not write until it was closed is a loss only where nobody was
+// told that the record is still due.
 func (in *intake) settle(h sdk.Header, bytes int, err error) {
-	if err == nil {
-		in.taken.Add(uint64(h.Count))
+	switch {
+	case err == nil:
 		in.counts.batches.Add(1)
 		in.counts.records.Add(uint64(h.Count))
 		in.counts.bytes.Add(uint64(bytes)) //nolint:gosec // a length
-		return
-	}
-	if errors.Is(err, spool.ErrDropped) {
-		in.taken.Add(uint64(h.Count))
+	case errors.Is(err, spool.ErrDropped):
 		in.counts.dropped.add("spool-full", 1, uint64(h.Count))
+	case in.answers:
+	default:
+		in.counts.dropped.add("spool-closed", 1, uint64(h.Count))
+		in.log.Error("records lost: the spool was closed before it could write them", "records", h.Count, "error", err)
 	}
 }
 

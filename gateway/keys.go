@@ -53,12 +53,12 @@ func ensureKey(stateDir, diode, pairing string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := privateDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("diode %q: %w", diode, err)
 	}
 	var key [keyBytes]byte
 	_, _ = rand.Read(key[:]) // never fails, see crypto/rand
-	if err := os.WriteFile(path, []byte(hex.EncodeToString(key[:])+"\n"), 0o600); err != nil {
+	if err := writeOnce(path, []byte(hex.EncodeToString(key[:])+"\n")); err != nil {
 		return fmt.Errorf("diode %q: %w", diode, err)
 	}
 	return nil

@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -20,13 +18,20 @@ import (
 	"github.com/sluice-gateway/sluice/hcl/config"
 )
 
+// errStopped is what status says of a link once it was told to end.
+var errStopped = errors.New("stopped")
+
 const (
 	// goBackTime and goBackBytes bound what a sender repeats after a start: frames that the kernel had taken can have
 	// died in it. The far side removes what it has.
 	goBackTime  = 2 * time.Second
 	goBackBytes = 64 << 20
+	// goBackEntries bounds it too: a receiver makes at most 200 small batches a second (ours).
+	goBackEntries = 4096
 	// linkRetry is the pause after a link ended with an error (ours).
 	linkRetry = time.Second
+	// linkTold is how often a link that ends with the same error again and again says so (ours).
+	linkTold = time.Minute
 	// linkBuffer is the receive buffer asked for, bytes (measured: 64 MiB loses nothing in 30 paced runs).
 	linkBuffer = 64 << 20
 )
@@ -40,35 +45,45 @@ type link struct {
 	log       *slog.Logger
 	counts    linkCounts
 
-	mu     sync.Mutex // guards what follows
-	detail func() any // of the session that runs
-	state  func() string
-	failed string
-	far    *far
+	mu      sync.Mutex // guards what follows
+	session session    // the one that runs; nil when none does
+	failed  string     // why none does
+	far     *far       // of the newest session of a receiving end
+}
+
+// session is one session of a link, as status sees it.
+type session interface {
+	show(st *console.Link)
 }
 
 // run keeps the link up until ctx ends: an error (no such interface yet, an address that is gone) is shown and tried
 // again.
 func (l *link) run(ctx context.Context) error {
+	var told string
+	var at time.Time
 	for ctx.Err() == nil {
 		err := l.start(ctx, l)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
-		l.log.Error("link ended; trying again", "error", err, "after", linkRetry.String())
-		l.set(nil, nil, err)
+		if text := fmt.Sprint(err); text != told || time.Since(at) >= linkTold {
+			told, at = text, time.Now()
+			l.log.Error("link ended; trying again", "error", err, "every", linkRetry.String())
+		}
+		l.set(nil, err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(linkRetry):
 		}
 	}
+	l.set(nil, errStopped)
 	return nil
 }
 
-func (l *link) set(detail func() any, state func() string, err error) {
+func (l *link) set(s session, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.detail, l.state, l.failed = detail, state, ""
+	l.session, l.failed = s, ""
 	if err != nil {
 		l.failed = err.Error()
 	}
@@ -105,21 +120,14 @@ func sendEnd(key [keyBytes]byte, stateDir string, open conns, health func() []by
 		if err != nil {
 			return err
 		}
-		l.set(func() any { return s.Stats() }, func() string { return sendState(s.Stats()) }, nil)
+		l.set(sending{s}, nil)
 		return s.Run(ctx)
 	}
 }
 
-func sendState(st send.Stats) string {
-	if st.Holding {
-		return "holding: " + st.HoldingCause
-	}
-	return "up"
-}
-
 // sources returns one source per class, gone back a little.
 func (l *link) sources() (map[diode.Class]send.Source, error) {
-	cursors, err := l.origin.cursors("link." + l.diode.Name)
+	cursors, err := l.origin.cursors(cursorName(linkCursor, l.diode.Name))
 	if err != nil {
 		return nil, err
 	}
@@ -135,86 +143,81 @@ func (l *link) sources() (map[diode.Class]send.Source, error) {
 	return out, nil
 }
 
-// goBack returns the sequence that lies about bytes before next. What is no longer there ends the way back.
+// goBack returns the sequence that lies about bytes, but no more than goBackEntries, before next. What is no longer there
+// ends the way back.
 func goBack(log *spool.Log, next uint64, bytes int64) uint64 {
 	first, _, _ := log.Bounds()
 	var buf []byte
-	for next > first && bytes > 0 {
+	for least := max(first, next-min(goBackEntries, next)); next > least && bytes > 0; next-- {
 		e, err := log.Read(next-1, buf)
 		if err != nil {
-			return next
+			break
 		}
 		buf = e.Data
 		bytes -= int64(len(e.Data))
-		next--
 	}
 	return next
 }
 
-// receiveEnd makes the start of a receiving end.
-func receiveEnd(key [keyBytes]byte, stateDir string, open conns) func(context.Context, *link) error {
+// receiveEnd makes the start of a receiving end. Only when the spool has decided on everything that an earlier session
+// left to it does its newest entry say where to go on.
+func receiveEnd(key [keyBytes]byte, stateDir string, routed map[string]bool, open conns) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
+		f, at, err := l.landing(ctx, routed)
+		if err != nil {
+			return err
+		}
 		d := l.diode
 		conn, err := open.DiodeReceive(ctx, d.Receive.Interface, d.Receive.Listen, linkBuffer)
 		if err != nil {
 			return err
 		}
 		defer closeQuietly(conn)
-		ps, lost, err := l.origin.positions()
-		if err != nil {
-			return err
-		}
-		f := newFar(l.origin, ps, lost, &l.counts, l.log)
 		r, err := recv.New(recv.Config{
-			Link: d.Name, Keys: []recv.Key{{ID: keyID(d.Name, d.Pairing), PSK: key}}, Conn: conn, Positions: ps,
+			Link: d.Name, Keys: []recv.Key{{ID: keyID(d.Name, d.Pairing), PSK: key}}, Conn: conn,
+			Positions: at.positions, Open: at.open,
 			StateDir: filepath.Join(stateDir, "link", d.Name), HoleAfter: d.Receive.HoleAfter,
 			AlarmAfter: d.Receive.AlarmAfter, Sink: f, Log: l.log,
 		})
 		if err != nil {
 			return err
 		}
-		l.mu.Lock()
-		l.far = f
-		l.mu.Unlock()
-		l.set(func() any { return receiveDetail(r.Stats()) }, func() string { return string(r.Stats().State) }, nil)
+		f.current = func() [16]byte { return r.Stats().Epoch }
+		l.set(receiving{r}, nil)
 		return r.Run(ctx)
 	}
 }
 
-// receiveStats shows identities in hexadecimal and the near side's health as it was written.
-type receiveStats struct {
-	recv.Stats
-	Epoch  string
-	Health json.RawMessage `json:",omitempty"`
+// resume is where a link goes on.
+type resume struct {
+	positions []diode.Position
+	open      []diode.Gap // named just now: a copy that still comes fills them
 }
 
-func receiveDetail(st recv.Stats) receiveStats {
-	d := receiveStats{Stats: st, Epoch: hex.EncodeToString(st.Epoch[:])}
-	if json.Valid(st.Health) {
-		d.Health = st.Health
+// landing makes the place where the next session delivers, and names what an earlier one lost and could not name.
+func (l *link) landing(ctx context.Context, routed map[string]bool) (*far, resume, error) {
+	if l.far != nil { // set by this goroutine alone
+		if err := l.far.settled(ctx); err != nil {
+			return nil, resume{}, err
+		}
 	}
-	return d
-}
-
-func (l *link) status() console.Link {
+	ps, lost, err := l.origin.positions()
+	if err != nil {
+		return nil, resume{}, err
+	}
+	gaps, err := l.origin.unnamed()
+	if err != nil {
+		return nil, resume{}, err
+	}
+	f := newFar(l.origin, ps, lost, &l.counts, l.log)
+	f.routed = routed
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	st := console.Link{Name: l.diode.Name, Direction: l.direction, State: "down", Dropped: l.counts.dropped.snapshot()}
-	st.Peer = l.diode.To + " " + l.diode.Send.Destination.String()
-	if l.direction == "receive" {
-		st.Peer = l.diode.From + " at " + l.diode.Receive.Listen.String()
+	l.far = f
+	l.mu.Unlock()
+	for _, g := range gaps {
+		if err := f.Gap(ctx, g); err != nil {
+			return nil, resume{}, fmt.Errorf("gap %d-%d of class %d not recorded: %w", g.First, g.Last, g.Class, err)
+		}
 	}
-	if l.failed != "" {
-		st.State = "down: " + l.failed
-	}
-	if l.detail != nil {
-		st.Detail, st.State = l.detail(), l.state()
-	}
-	if l.far != nil {
-		t := l.far.totals()
-		st.Lost = console.Drop{Batches: t.Batches, Records: t.Records}
-	}
-	return st
+	return f, resume{positions: ps, open: gaps}, nil
 }
-
-func closeQuietly(c io.Closer) { _ = c.Close() }

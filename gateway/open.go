@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"fmt"
-	"os"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/gateway/relay"
+	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/hcl/config"
 	"github.com/sluice-gateway/sluice/hcl/schema"
 )
@@ -58,18 +60,19 @@ func (g *Gateway) openSendLinks() error {
 			return err
 		}
 		// The cursor has to exist before the first record, else nothing is kept for the link.
-		if _, err := o.cursors("link." + v.Diode.Name); err != nil {
+		if _, err := o.cursors(cursorName(linkCursor, v.Diode.Name)); err != nil {
 			return err
 		}
 		g.links = append(g.links, &link{
 			diode: v.Diode, direction: "send", origin: o, log: g.log.With("link", v.Diode.Name),
-			start: sendEnd(key, g.opts.nodeDir(), guardSockets{g.guard}, g.health),
+			start: sendEnd(key, g.opts.nodeDir(), guardSockets{g.guard}, g.lastHealth),
 		})
 	}
 	return nil
 }
 
 func (g *Gateway) openReceiveLinks() error {
+	routed := g.routed()
 	for _, v := range g.view.Receive {
 		o, err := g.origin(fromOrigin(v.Diode.Name), nil)
 		if err != nil {
@@ -81,18 +84,34 @@ func (g *Gateway) openReceiveLinks() error {
 		}
 		g.links = append(g.links, &link{
 			diode: v.Diode, direction: "receive", origin: o, log: g.log.With("link", v.Diode.Name),
-			start: receiveEnd(key, g.opts.nodeDir(), guardSockets{g.guard}),
+			start: receiveEnd(key, g.opts.nodeDir(), routed, guardSockets{g.guard}),
 		})
 	}
 	return nil
 }
 
-// openSinks gives every sink a cursor in every origin of the node; it passes over what is not routed to it.
+// routed are the receivers that some sink of this node takes, by label.
+func (g *Gateway) routed() map[string]bool {
+	out := map[string]bool{}
+	for _, v := range g.view.Sinks {
+		for _, r := range labels(v.Receivers) {
+			out[r] = true
+		}
+	}
+	return out
+}
+
+// openSinks gives every sink a cursor in every origin of the node; it passes over what is not routed to it. A sink that
+// is closed has its place kept.
 func (g *Gateway) openSinks() error {
 	for _, v := range g.view.Sinks {
+		cursors, err := g.cursorsOf(Label(v.Sink.Address))
+		if err != nil {
+			return err
+		}
 		p, ok := g.opts.Plan.parts[v.Sink.Address]
 		if !ok {
-			g.warn("%s is closed: see the problems of its configuration", v.Sink.Address)
+			g.warn("%s is closed: see the problems of its configuration; its records are kept", v.Sink.Address)
 			continue
 		}
 		setup, err := g.setupBase(v.Sink.Address, p)
@@ -101,21 +120,28 @@ func (g *Gateway) openSinks() error {
 		}
 		label := Label(v.Sink.Address)
 		log := g.log.With("sink", label)
-		s := &sink{
-			conf: v.Sink, label: label, part: p, takes: labels(v.Receivers), setup: setup, log: log,
+		g.sinks = append(g.sinks, &sink{
+			conf: v.Sink, label: label, part: p, takes: labels(v.Receivers), cursors: cursors, setup: setup, log: log,
 			letters: &deadLetters{path: filepath.Join(g.opts.nodeDir(), "dead-letter", label+".ndjson")},
 			relay:   relay.New(relay.Grants{Component: label, Connect: v.Sink.Connect}, guardSockets{g.guard}, log),
-		}
-		for _, o := range g.origins {
-			cs, err := o.cursors("sink." + label)
-			if err != nil {
-				return err
-			}
-			s.cursors = append(s.cursors, cs...)
-		}
-		g.sinks = append(g.sinks, s)
+		})
+	}
+	for _, o := range g.origins {
+		g.forgetSinks(o)
 	}
 	return nil
+}
+
+func (g *Gateway) cursorsOf(sink string) ([]*spool.Cursor, error) {
+	var out []*spool.Cursor
+	for _, name := range slices.Sorted(maps.Keys(g.origins)) {
+		cs, err := g.origins[name].cursors(cursorName(sinkCursor, sink))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, cs...)
+	}
+	return out, nil
 }
 
 func (g *Gateway) key(d *config.Diode) ([keyBytes]byte, error) {
@@ -130,7 +156,7 @@ func (g *Gateway) key(d *config.Diode) ([keyBytes]byte, error) {
 // setupBase makes the component's private directory and looks up its certificates.
 func (g *Gateway) setupBase(address string, p part) (setupBase, error) {
 	b := setupBase{stateDir: filepath.Join(g.opts.nodeDir(), "plugin", Label(address)), rootDir: g.opts.StateDir}
-	if err := os.MkdirAll(b.stateDir, 0o700); err != nil {
+	if err := privateDir(b.stateDir); err != nil {
 		return b, fmt.Errorf("%s: %w", address, err)
 	}
 	var err error
@@ -145,8 +171,11 @@ func (g *Gateway) setupBase(address string, p part) (setupBase, error) {
 	return b, nil
 }
 
+// warn tells the log, and status until the node ends.
 func (g *Gateway) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
+	g.mu.Lock()
 	g.warnings = append(g.warnings, text)
+	g.mu.Unlock()
 	g.log.Warn(text)
 }

@@ -45,6 +45,9 @@ func (o Options) nodeDir() string { return filepath.Join(o.StateDir, o.Node) }
 // Socket is where a node's status is served.
 func Socket(stateDir, node string) string { return filepath.Join(stateDir, node, "status.sock") }
 
+// spoolDir holds a directory per origin.
+func (g *Gateway) spoolDir() string { return filepath.Join(g.opts.nodeDir(), "spool") }
+
 // guardPolicy is the desired state of the node's interfaces.
 func guardPolicy(v config.NodeView) guard.Policy {
 	p := guard.Policy{

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,12 +33,26 @@ type origin struct {
 	logs []*spool.Log
 }
 
+// originDir is the directory of an origin. The names of several diodes together can be longer than a file's name, at
+// most 255 bytes: then a hash stands for the end.
+func originDir(name string) string {
+	dir := strings.ReplaceAll(name, " ", "-")
+	if len(dir) <= maxOriginDir {
+		return dir
+	}
+	sum := sha256.Sum256([]byte(name))
+	return dir[:maxOriginDir-nameHash-1] + "-" + hex.EncodeToString(sum[:nameHash/2])
+}
+
+// maxOriginDir is in bytes (ours; file systems allow 255).
+const maxOriginDir = 200
+
 // openOrigin opens or creates <dir>/<origin>/<class>.
 func openOrigin(dir, name string, o spool.Options, log *slog.Logger) (*origin, error) {
 	or := &origin{name: name}
 	for _, c := range classes() {
 		o.Log = log.With("spool", name, "class", className(c))
-		l, err := spool.Open(filepath.Join(dir, strings.ReplaceAll(name, " ", "-"), className(c)), o)
+		l, err := spool.Open(filepath.Join(dir, originDir(name), className(c)), o)
 		if err != nil {
 			_ = or.Close()
 			return nil, fmt.Errorf("spool %q: %w", name, err)
@@ -94,7 +110,10 @@ func (o *origin) positions() ([]diode.Position, []totals, error) {
 		if e.kind == kindLocal {
 			return nil, nil, fmt.Errorf("spool %q: newest entry: %w: of a receiver, expected a link", o.name, errEnvelope)
 		}
-		ps, lost[i] = append(ps, e.position), e.totals
+		lost[i] = e.totals
+		if e.position.Seq > 0 { // else nothing is known but that the end of some epoch was missed
+			ps = append(ps, e.position)
+		}
 	}
 	return ps, lost, nil
 }

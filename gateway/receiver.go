@@ -1,15 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/gateway/guard"
@@ -18,9 +17,6 @@ import (
 	"github.com/sluice-gateway/sluice/hcl/config"
 	"github.com/sluice-gateway/sluice/sdk"
 )
-
-// drainTime is how long a receiver may finish what its endpoints have sent (ours).
-const drainTime = 5 * time.Second
 
 // receiver is one receiver of this node: its sockets live as long as it does, its plugin may be restarted.
 type receiver struct {
@@ -59,62 +55,66 @@ func (r *receiver) component() pluginhost.Component {
 }
 
 // run is one start of the plugin. When ctx ends it drains: nothing new is taken, what endpoints have sent is spooled.
+// Nothing of this start is left when it returns.
 func (r *receiver) run(ctx context.Context, i *pluginhost.Instance) error {
 	p, ok := i.Plugin().(sdk.Receiver)
 	if !ok {
 		return fmt.Errorf("plugin %q is no receiver", r.conf.Plugin)
 	}
-	in := &intake{receiver: r.label, origin: r.origin, counts: &r.counts, taken: new(atomic.Uint64)}
-	_, _ = rand.Read(in.stream[:]) // never fails, see crypto/rand
+	in := r.intake()
 	if err := p.Configure(ctx, r.setupFor(in.stream)); err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
 	live, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	handed := make(chan relay.Handed, 1)
-	go func() {
-		h, err := r.relay.Serve(live, i.Control())
+	var handed relay.Handed
+	served := start(func() (err error) {
+		handed, err = r.relay.Serve(live, i.Control())
 		if err != nil && live.Err() == nil {
 			r.log.Warn("control socket broke", "error", err)
 		}
-		handed <- h
-	}()
-	ran := make(chan error, 1)
-	go func() { ran <- p.Run(live, nil, in) }()
-	err := r.await(ctx, i, p, ran)
+		return err
+	})
+	ran := start(func() error { return p.Run(live, nil, in) })
+	watched := start(func() error { return r.watch(live, in) })
+	err := r.await(ctx, i, p, ran, watched)
 	stop()
-	r.account(<-handed, in)
+	_, _, _ = ran.wait(), served.wait(), watched.wait() // told above
+	r.account(handed, in)
 	return err
 }
 
+// intake is where this start delivers.
+func (r *receiver) intake() *intake {
+	in := &intake{receiver: r.label, origin: r.origin, counts: &r.counts, answers: r.part.traits.Answers, log: r.log}
+	_, _ = rand.Read(in.stream[:]) // never fails, see crypto/rand
+	return in
+}
+
+// watch returns an error when the plugin has stalled; else it lasts as long as ctx.
+func (r *receiver) watch(ctx context.Context, in *intake) error {
+	if r.part.traits.Answers {
+		<-ctx.Done()
+		return nil
+	}
+	return watchStall(ctx, func() progress { return r.progress(in) })
+}
+
 // await waits for the end of Run, draining when ctx ends first.
-func (r *receiver) await(ctx context.Context, i *pluginhost.Instance, p sdk.Plugin, ran <-chan error) error {
+func (r *receiver) await(ctx context.Context, i *pluginhost.Instance, p sdk.Plugin, ran, watched *call) error {
 	select {
-	case err := <-ran:
-		if err == nil {
-			err = errors.New("the plugin ended by itself")
-		}
-		return err
+	case <-ran.done:
+		return cmp.Or(ran.err, errEndedByItself)
+	case <-watched.done: // before ctx: it has stalled
+		return watched.err
 	case <-ctx.Done():
 	}
 	r.relay.Pause(i.Control())
 	return drain(ctx, p, ran)
 }
 
-// drain asks a plugin to finish and waits for its Run, at most drainTime.
-func drain(ctx context.Context, p sdk.Plugin, ran <-chan error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	err := p.Drain(ctx)
-	select {
-	case rerr := <-ran:
-		return errors.Join(err, rerr)
-	case <-ctx.Done():
-		return errors.Join(err, fmt.Errorf("not drained after %s", drainTime))
-	}
-}
-
-// account counts datagrams that were handed to the plugin and never came back as records: they died with it.
+// account counts datagrams that were handed to the plugin and never came back as records: they died with it. What the
+// spool has and has not written yet did come back.
 func (r *receiver) account(h relay.Handed, in *intake) {
 	if r.part.traits.Network != "udp" {
 		return
@@ -160,6 +160,9 @@ func sockets(open []guard.SocketStat) []console.Socket {
 	return out
 }
 
+// encryptionOff is status's word for what anyone on the way can read and forge.
+const encryptionOff = "OFF"
+
 // encryptionWord is what status says: the gateway can vouch only for what it ends itself.
 func encryptionWord(e string) string {
 	switch e {
@@ -168,6 +171,6 @@ func encryptionWord(e string) string {
 	case "by-endpoint":
 		return "declared"
 	default:
-		return "OFF"
+		return encryptionOff
 	}
 }

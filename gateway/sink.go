@@ -1,10 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,9 @@ type sink struct {
 
 	counts  sinkCounts
 	plugin  atomic.Pointer[pluginhost.State]
-	holding atomic.Pointer[string]
+	holding atomic.Pointer[string] // the plugin's word
+	stuck   atomic.Pointer[string] // the dead-letter log's
+	buffers sync.Pool              // of *[]byte, what acknowledged deliveries gave back
 }
 
 // sinkCounts are the counters of a sink since the core started.
@@ -48,7 +51,8 @@ func (s *sink) component() pluginhost.Component {
 }
 
 // run is one start of the plugin: it begins behind the last acknowledgement. When ctx ends nothing more is delivered
-// and the sink may finish what it has.
+// and the sink may finish what it has. Nothing of this start is left when it returns: the next one has the cursors for
+// itself.
 func (s *sink) run(ctx context.Context, i *pluginhost.Instance) error {
 	p, ok := i.Plugin().(sdk.Sink)
 	if !ok {
@@ -60,29 +64,29 @@ func (s *sink) run(ctx context.Context, i *pluginhost.Instance) error {
 	live, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	f := s.feed(ctx)
-	ended := make(chan error, 2)
-	go func() { // ends with the control socket, which ends with the plugin
-		if _, err := s.relay.Serve(live, i.Control()); err != nil && live.Err() == nil {
+	served := start(func() error {
+		_, err := s.relay.Serve(live, i.Control())
+		if err != nil && live.Err() == nil {
 			s.log.Warn("control socket broke", "error", err)
 		}
-	}()
-	fed := make(chan error, 1)
-	go func() { fed <- f.run(live) }()
-	go func() { ended <- p.Run(live, nil, f) }()
-	err := s.await(ctx, p, ended, fed)
+		return err
+	})
+	fed := start(func() error { return f.run(live) })
+	ran := start(func() error { return p.Run(live, nil, f) })
+	err := s.await(ctx, p, ran, fed)
 	stop()
+	_, _, _ = ran.wait(), fed.wait(), served.wait() // told above
+	s.holding.Store(nil)
+	s.stuck.Store(nil)
 	return err
 }
 
-func (s *sink) await(ctx context.Context, p sdk.Plugin, ran, fed <-chan error) error {
+func (s *sink) await(ctx context.Context, p sdk.Plugin, ran, fed *call) error {
 	select {
-	case err := <-ran:
-		if err == nil {
-			err = errors.New("the plugin ended by itself")
-		}
-		return err
-	case err := <-fed:
-		return fmt.Errorf("spool: %w", err)
+	case <-ran.done:
+		return cmp.Or(ran.err, errEndedByItself)
+	case <-fed.done:
+		return fmt.Errorf("spool: %w", fed.err) // not nil: live has not ended
 	case <-ctx.Done():
 		return drain(ctx, p, ran)
 	}
@@ -95,9 +99,8 @@ func (s *sink) feed(ctx context.Context) *feed {
 	}
 	f := newFeed(s.cursors, takes, &s.counts)
 	f.quit = ctx.Done()
-	f.reject = s.letters.write
-	f.hold = s.hold
-	s.holding.Store(nil)
+	f.reject, f.stuck = s.letters.write, s.dead
+	f.hold, f.buffers = s.hold, &s.buffers
 	return f
 }
 
@@ -109,6 +112,18 @@ func (s *sink) hold(reason string) {
 	}
 	s.holding.Store(&reason)
 	s.log.Warn("sink holds; nothing is lost", "reason", reason)
+}
+
+// dead shows that rejected records cannot be put away and hold up what is behind them; nil says that they can again.
+func (s *sink) dead(err error) {
+	if err == nil {
+		s.stuck.Store(nil)
+		return
+	}
+	reason := err.Error()
+	if old := s.stuck.Swap(&reason); old == nil || *old != reason {
+		s.log.Error("rejected records wait for the dead-letter log; nothing is lost", "error", err)
+	}
 }
 
 func (s *sink) setupFor() sdk.Setup {
@@ -124,8 +139,10 @@ func (s *sink) status() console.Sink {
 		Batches: s.counts.batches.Load(), Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(),
 		Dropped: s.counts.dropped.snapshot(), Refused: s.relay.Stats().Refused,
 	}
-	if h := s.holding.Load(); h != nil {
-		st.Holding = *h
+	for _, reason := range []*string{s.holding.Load(), s.stuck.Load()} {
+		if reason != nil {
+			st.Holding = *reason
+		}
 	}
 	if n := s.counts.last.Load(); n > 0 {
 		t := time.Unix(0, n).UTC()

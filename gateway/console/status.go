@@ -1,9 +1,12 @@
 package console
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Status is everything that a node says of itself. Counters count from the start of the process unless they say
-// otherwise; sizes are bytes.
+// otherwise; sizes are bytes. Lists are never null. A field may be added, but none changes its name or meaning.
 type Status struct {
 	Node       string      `json:"node"`
 	Site       string      `json:"site"`
@@ -94,7 +97,8 @@ type Traffic struct {
 type Spool struct {
 	Origin  string            `json:"origin"`
 	Class   string            `json:"class"`
-	State   string            `json:"state"` // ok, full, io-error
+	State   string            `json:"state"`           // ok, full, io-error
+	Error   string            `json:"error,omitempty"` // what the state is about
 	Epoch   string            `json:"epoch"`
 	First   uint64            `json:"first"`
 	Next    uint64            `json:"next"`
@@ -112,6 +116,7 @@ type Cursor struct {
 	LagEntries uint64 `json:"lag_entries"`
 	LagBytes   uint64 `json:"lag_bytes"`
 	LagRecords uint64 `json:"lag_records"`
+	Dropped    Drop   `json:"dropped"` // deleted by drop-oldest before this consumer had it
 }
 
 // Link is one end of a diode.
@@ -123,7 +128,83 @@ type Link struct {
 	// Lost is what this side has ever declared missing; only a receiving end knows it.
 	Lost    Drop            `json:"lost"`
 	Dropped map[string]Drop `json:"dropped,omitempty"`
-	Detail  any             `json:"detail"` // the link's own counters
+	// One of them is there while the link runs.
+	Send    *SendEnd    `json:"send,omitempty"`
+	Receive *ReceiveEnd `json:"receive,omitempty"`
+}
+
+// SendEnd is what the sending end of a link counts since it was opened.
+type SendEnd struct {
+	Session       uint64    `json:"session"`
+	Segmentation  bool      `json:"segmentation"` // UDP_SEGMENT in use
+	ShardBytes    int       `json:"shard_bytes"`
+	DataShards    int       `json:"data_shards"` // of a full block
+	ParityShards  int       `json:"parity_shards"`
+	Frames        uint64    `json:"frames"`
+	WireBytes     uint64    `json:"wire_bytes"` // Ethernet framing included
+	Blocks        uint64    `json:"blocks"`
+	Batches       uint64    `json:"batches"` // first time on the wire
+	PayloadBytes  uint64    `json:"payload_bytes"`
+	Copies        uint64    `json:"copies"`         // batches sent again: repeats and after errors
+	CopiesMissing uint64    `json:"copies_missing"` // no longer retained when their copy was due
+	Oversize      uint64    `json:"oversize"`       // batches too large for a link, left out
+	Heartbeats    uint64    `json:"heartbeats"`
+	Holds         uint64    `json:"holds"` // times that the kernel took no frames
+	HoldingSince  time.Time `json:"holding_since,omitzero"`
+}
+
+// ReceiveEnd is what the receiving end of a link counts since it was opened.
+type ReceiveEnd struct {
+	Session            uint64          `json:"session"`
+	Epoch              string          `json:"epoch"` // hexadecimal
+	LastHeartbeat      time.Time       `json:"last_heartbeat,omitzero"`
+	ClockOffsetSeconds float64         `json:"clock_offset_seconds"` // the sender's clock minus ours, transit included
+	Health             json.RawMessage `json:"health,omitempty"`     // what the near side says of itself
+	NearAccepted       uint64          `json:"near_accepted"`        // newest batch in the near spool
+	NearSent           uint64          `json:"near_sent"`            // newest batch that has left it whole
+	Next               uint64          `json:"next"`                 // batch that is due
+	Waiting            int             `json:"waiting"`              // batches that wait for one before them
+	Batches            uint64          `json:"batches"`              // delivered in order
+	Bytes              uint64          `json:"bytes"`
+	Late               uint64          `json:"late"` // delivered outside the order
+	Duplicates         uint64          `json:"duplicates"`
+	Conflicts          uint64          `json:"conflicts"` // an alarm: the sender contradicts itself
+	Gaps               uint64          `json:"gaps"`
+	GapRecords         uint64          `json:"gap_records"`
+	GapsUnknown        uint64          `json:"gaps_unknown"` // gaps of which nobody knows how many records they held
+	Overload           uint64          `json:"overload"`     // batches dropped because memory was full
+	FarErrors          uint64          `json:"far_errors"`   // batches that could not be stored
+	Blocks             uint64          `json:"blocks"`       // repaired ones included
+	BlocksRepaired     uint64          `json:"blocks_repaired"`
+	BlocksFailed       uint64          `json:"blocks_failed"`
+	BadBatches         uint64          `json:"bad_batches"`
+	Frames             Frames          `json:"frames"`
+	KernelDrops        uint64          `json:"kernel_drops"`   // datagrams
+	ReceiveBuffer      int             `json:"receive_buffer"` // bytes granted
+	MemoryUsed         int64           `json:"memory_used"`
+	MemoryMax          int64           `json:"memory_max"`
+	BitsPerSecond      float64         `json:"bits_per_second"`
+}
+
+// Frames counts the datagrams of a receiving end by outcome.
+type Frames struct {
+	Accepted         uint64 `json:"accepted"`
+	Surplus          uint64 `json:"surplus"` // not needed: their block was complete
+	BadHeader        uint64 `json:"bad_header"`
+	ForeignLink      uint64 `json:"foreign_link"`
+	UnknownKey       uint64 `json:"unknown_key"`
+	UnknownSession   uint64 `json:"unknown_session"`
+	Replayed         uint64 `json:"replayed"`
+	BadTag           uint64 `json:"bad_tag"`
+	BadShape         uint64 `json:"bad_shape"`
+	BadBody          uint64 `json:"bad_body"`
+	BadAnnouncement  uint64 `json:"bad_announcement"`
+	BelowFloor       uint64 `json:"below_floor"`
+	SenderWentBack   uint64 `json:"sender_went_back"`  // an alarm
+	SessionConflicts uint64 `json:"session_conflicts"` // an alarm: two senders
+	RateLimited      uint64 `json:"rate_limited"`
+	Announcements    uint64 `json:"announcements"`
+	Heartbeats       uint64 `json:"heartbeats"`
 }
 
 // Sink is one sink of the node.

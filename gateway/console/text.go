@@ -86,6 +86,12 @@ func (p *printer) spools(ss []Spool) {
 		for _, name := range slices.Sorted(maps.Keys(s.Cursors)) {
 			c := s.Cursors[name]
 			p.line("    %s\tat %d\t%d records behind", name, c.Acked, c.LagRecords)
+			if c.Dropped != (Drop{}) {
+				p.line("    %s\tdropped before it had them: %d batches, %d records", name, c.Dropped.Batches, c.Dropped.Records)
+			}
+		}
+		if s.Error != "" {
+			p.line("    %s", s.Error)
 		}
 		p.drops(s.Dropped)
 		if s.Lost != (Drop{}) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -195,41 +196,28 @@ func sluiceReady(ctx context.Context, near, far string) (bool, error) {
 	return n.Ready && f.Ready && len(f.Links) == 1 && f.Links[0].State == "up", nil
 }
 
-// linkDetail is what of a link's own counters is read here; a sending end has the first ones, a receiving end the rest.
-type linkDetail struct {
-	WireBytes                         uint64
-	ShardBytes, Data, Parity          int
-	Segmentation                      bool
-	BlocksRepaired, KernelDrops, Gaps uint64
-	ReceiveBuffer                     int
-
-	raw string
-}
-
 func sluiceFigures(ctx context.Context, near, far string) (figures, error) {
 	n, f, err := statuses(ctx, near, far)
 	if err != nil {
 		return figures{}, err
 	}
-	var send, recv linkDetail
-	for _, x := range []struct {
-		links []console.Link
-		into  *linkDetail
-	}{{n.Links, &send}, {f.Links, &recv}} {
-		for _, l := range x.links {
-			raw, err := json.Marshal(l.Detail)
-			if err != nil {
-				return figures{}, err
-			}
-			if err := json.Unmarshal(raw, x.into); err != nil {
-				return figures{}, fmt.Errorf("link %s: %w", l.Name, err)
-			}
-			x.into.raw = string(raw)
+	var send console.SendEnd
+	var recv console.ReceiveEnd
+	for _, l := range slices.Concat(n.Links, f.Links) {
+		if l.Send != nil {
+			send = *l.Send
+		}
+		if l.Receive != nil {
+			recv = *l.Receive
 		}
 	}
+	detail, err := json.Marshal([]any{send, recv})
+	if err != nil {
+		return figures{}, err
+	}
 	out := figures{
-		wireBytes: send.WireBytes, gaps: recv.Gaps, repaired: recv.BlocksRepaired, kernelDrops: recv.KernelDrops, detail: send.raw + " and " + recv.raw,
-		shape: fmt.Sprintf("%d+%d shards of %d bytes, UDP segmentation by the kernel %t", send.Data, send.Parity, send.ShardBytes, send.Segmentation),
+		wireBytes: send.WireBytes, gaps: recv.Gaps, repaired: recv.BlocksRepaired, kernelDrops: recv.KernelDrops, detail: string(detail),
+		shape: fmt.Sprintf("%d+%d shards of %d bytes, UDP segmentation by the kernel %t", send.DataShards, send.ParityShards, send.ShardBytes, send.Segmentation),
 	}
 	udp := 0
 	for _, r := range n.Receivers {
