@@ -9,7 +9,6 @@ import (
 
 // block is a block of which something has arrived.
 type block struct {
-	number uint64
 	shards [fec.MaxShards][]byte
 	starts [fec.MaxShards]uint16
 	size   int // bytes per shard

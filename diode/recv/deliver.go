@@ -22,10 +22,10 @@ type deliverer struct {
 	buffers *buffers
 	errors  *atomic.Uint64
 
-	mu     sync.Mutex    // guards failed
-	failed []diode.Batch // not stored by the sink, without Data; at most as many as memory holds
-	told   []diode.BatchID
-	wake   chan struct{} // capacity 1: something failed
+	mu     sync.Mutex      // guards failed and told
+	failed []diode.Batch   // not stored by the sink, without Data; at most as many as memory holds
+	told   []diode.BatchID // those that were reported, for the order to take back
+	wake   chan struct{}   // capacity 1: something failed
 }
 
 // run delivers until the queue is closed and empty, or for drainFor after ctx

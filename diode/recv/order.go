@@ -165,13 +165,13 @@ func (r *Receiver) ahead(s *series, h held) {
 		return
 	}
 	if !r.memory.reserve(batchCost(h.batch.Data)) {
-		r.skipTo(s, seq, h.batch.SumBefore, diode.ReasonLink)
+		r.skipTo(s, seq, h.batch.SumBefore)
 		r.overload(s, h)
 		return
 	}
 	s.wait(h, r.now)
 	if h.settled {
-		r.skipTo(s, seq, h.batch.SumBefore, diode.ReasonLink)
+		r.skipTo(s, seq, h.batch.SumBefore)
 		r.drain(s)
 	}
 }
@@ -188,13 +188,13 @@ func (r *Receiver) drain(s *series) {
 
 // skipTo delivers what waits below seq, declares the holes between, and makes
 // seq, before which the running sum is sum, the next that is due.
-func (r *Receiver) skipTo(s *series, seq, sum uint64, reason string) {
+func (r *Receiver) skipTo(s *series, seq, sum uint64) {
 	for len(s.order) > 0 && s.order[0] < seq {
 		h := s.take()
 		r.hole(s, h.batch.Seq, h.batch.SumBefore, diode.ReasonLink)
 		r.deliver(s, h)
 	}
-	r.hole(s, seq, sum, reason)
+	r.hole(s, seq, sum, diode.ReasonLink)
 }
 
 // hole declares everything from what is due to below seq missing.

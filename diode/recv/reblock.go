@@ -69,7 +69,7 @@ func (st *stream) put(h *frame.Header, shard []byte, now time.Time) bool {
 	slot := &st.ring[h.Block%ringBlocks]
 	fresh := *slot == nil
 	if fresh {
-		*slot = st.rx.takeBlock(h.Block)
+		*slot = st.rx.takeBlock()
 		st.count++
 		st.end = max(st.end, h.Block+1)
 	}
@@ -164,8 +164,7 @@ func (st *stream) giveUp() {
 	st.next++
 }
 
-// expire gives up what is waited for in vain and returns whether anything is
-// still waited for. top is the newest frame counter of the session.
+// expire gives up what is waited for in vain. top is the newest frame counter of the session.
 func (st *stream) expire(top uint64, now time.Time) {
 	for st.count > 0 && st.overdue(top, now) {
 		st.giveUp()
@@ -175,7 +174,8 @@ func (st *stream) expire(top uint64, now time.Time) {
 
 func (st *stream) overdue(top uint64, now time.Time) bool {
 	b := st.ring[st.next%ringBlocks]
-	counter, at := uint64(0), now
+	var counter uint64
+	var at time.Time
 	if b != nil {
 		counter, at = b.last, b.lastAt
 	} else {

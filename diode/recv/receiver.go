@@ -51,8 +51,7 @@ type Receiver struct {
 	rateAt     time.Time
 	rateBytes  uint64
 	shardLimit int64
-	dropBase   uint32
-	dropKnown  bool
+	dropBase   uint32 // kernel's counter of drops when last seen
 }
 
 // New checks the configuration, loads the floors and prepares a receiver. It
@@ -164,115 +163,8 @@ func (r *Receiver) chunk(c *chunk) {
 // drops follows the kernel's counter, which is 32 bits and starts with the
 // socket.
 func (r *Receiver) drops(n uint32) {
-	if !r.dropKnown {
-		r.dropKnown, r.dropBase = true, 0
-	}
 	r.stats.KernelDrops += uint64(n - r.dropBase)
 	r.dropBase = n
-}
-
-// datagram decides on one datagram, cheapest checks first.
-func (r *Receiver) datagram(b []byte) {
-	var h frame.Header
-	if err := h.Parse(b); err != nil {
-		r.stats.BadHeader++
-		return
-	}
-	if h.LinkID != r.cfg.LinkID {
-		r.stats.ForeignLink++
-		return
-	}
-	if h.Kind == frame.KindAnnounce {
-		r.announcement(&h, b, r.now)
-		return
-	}
-	x := r.session(h.KeyID, h.Session)
-	if x == nil {
-		r.stats.UnknownSession++
-		return
-	}
-	if !x.window.Fresh(h.Counter) {
-		r.stats.Replayed++
-		return
-	}
-	if h.Kind == frame.KindHeartbeat {
-		r.openHeartbeat(x, &h, b)
-		return
-	}
-	r.openShard(x, &h, b)
-}
-
-func (r *Receiver) openHeartbeat(x *session, h *frame.Header, b []byte) {
-	plain, err := x.opener.Open(r.scratch[:0], h, b)
-	if err != nil {
-		r.stats.BadTag++
-		return
-	}
-	r.authentic(x, h)
-	r.heartbeat(x, h, plain)
-}
-
-func (r *Receiver) openShard(x *session, h *frame.Header, b []byte) {
-	st := x.stream(h.Class)
-	if st != nil && st.unwanted(h) {
-		r.stats.Surplus++
-		return
-	}
-	buf := r.pool.get(int(h.Shard))
-	shard, err := x.opener.Open(buf, h, b)
-	if err != nil {
-		r.stats.BadTag++
-		r.pool.put(buf)
-		return
-	}
-	r.authentic(x, h)
-	if st == nil {
-		if st, err = r.addStream(x, h.Class); err != nil {
-			r.stats.BadShape++
-			r.pool.put(buf)
-			return
-		}
-	}
-	if !st.put(h, shard, r.now) {
-		r.pool.put(buf)
-	}
-	r.boundShards(x)
-}
-
-// authentic notes that a frame was opened.
-func (r *Receiver) authentic(x *session, h *frame.Header) {
-	x.window.Mark(h.Counter)
-	r.stats.Accepted++
-	if !x.used {
-		r.firstUse(x)
-	}
-}
-
-// boundShards gives up the oldest blocks when shards take too much memory.
-func (r *Receiver) boundShards(x *session) {
-	for r.pool.inUse > r.shardLimit {
-		var most *stream
-		for _, s := range r.sessions {
-			for _, st := range s.streams[:s.classes] {
-				if st.count > 0 && (most == nil || st.count > most.count) {
-					most = st
-				}
-			}
-		}
-		if most == nil {
-			return
-		}
-		most.giveUp()
-		most.advance()
-	}
-}
-
-func (r *Receiver) expireBlocks() {
-	for _, x := range r.sessions {
-		for _, st := range x.streams[:x.classes] {
-			st.expire(x.window.Top(), r.now)
-		}
-	}
 }
 
 // tick does what time asks for.
@@ -336,22 +228,5 @@ func (r *Receiver) leave() {
 	x.key.mark.Counter = x.window.Top()
 	if err := r.keeper.store(x.key.file, x.key.mark); err != nil {
 		r.log.Warn("floor not stored", "err", err)
-	}
-}
-
-func (r *Receiver) takeBlock(number uint64) *block {
-	b := &block{}
-	if n := len(r.free); n > 0 {
-		b = r.free[n-1]
-		r.free = r.free[:n-1]
-	}
-	b.number = number
-	return b
-}
-
-func (r *Receiver) giveBlock(b *block) {
-	b.release(&r.pool)
-	if len(r.free) < maxFree {
-		r.free = append(r.free, b)
 	}
 }
