@@ -83,7 +83,7 @@ func TestKeysDifferByUse(t *testing.T) {
 		t.Fatal("one key serves two uses")
 	}
 	for _, other := range [][4]uint64{{2, 1, 1, 1}, {1, 2, 1, 1}, {1, 1, 2, 1}, {1, 1, 1, 2}} {
-		k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), frame.Suite(other[0]), uint32(other[1]), uint32(other[2]), other[3]) //nolint:gosec // G115: small numbers
+		k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), frame.Suite(other[0]), uint32(other[1]), uint32(other[2]), other[3])
 		if err != nil || k.Key == base.Key || k.IV == base.IV {
 			t.Fatalf("%v: same key or IV (%v)", other, err)
 		}
@@ -111,8 +111,8 @@ func TestAnnouncementAndHeartbeatRoundTrip(t *testing.T) {
 func TestLargestHeartbeatFits(t *testing.T) {
 	var h frame.Heartbeat
 	for c := range diode.MaxClasses {
-		h.Bounds = append(h.Bounds, frame.Bounds{Class: diode.Class(c)})            //nolint:gosec // G115: small
-		h.Origin.Ends = append(h.Origin.Ends, frame.PrevEnd{Class: diode.Class(c)}) //nolint:gosec // G115: small
+		h.Bounds = append(h.Bounds, frame.Bounds{Class: diode.Class(c)})
+		h.Origin.Ends = append(h.Origin.Ends, frame.PrevEnd{Class: diode.Class(c)})
 	}
 	h.Health = make([]byte, 10_000)
 	if got := len(h.Append(nil)); got > 1088 {
@@ -131,7 +131,7 @@ func TestWindowModel(t *testing.T) {
 		top := floor
 		for range rapid.IntRange(1, 300).Draw(t, "n") {
 			step := rapid.SampledFrom([]int64{-20000, -16384, -16383, -300, -3, -1, 0, 1, 2, 70, 5000, 20000}).Draw(t, "step")
-			c := uint64(max(int64(top)+step, 0)) //nolint:gosec // G115: small numbers
+			c := uint64(max(int64(top)+step, 0))
 			want := c >= floor && !seen[c] && (c >= top || top-c <= 16384)
 			if got := w.Fresh(c); got != want {
 				t.Fatalf("counter %d, top %d: fresh %v, want %v", c, top, got, want)

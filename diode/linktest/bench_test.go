@@ -110,7 +110,7 @@ func benchLoopback(b *testing.B, mtu int, rate uint64, parity float64) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	cpu := cpuSeconds()
-	pass(64 + uint64(b.N)) //nolint:gosec // G115: not negative
+	pass(64 + uint64(b.N))
 	b.StopTimer()
 	gb := float64(b.N) * float64(len(source.data)) / 1e9
 	st := r.Stats()

@@ -102,12 +102,12 @@ func (w *world) newEpoch(known bool) {
 	w.epochs++
 	w.known = known
 	for class := range w.sc.classes {
-		w.sources[w.id(class)] = linktest.NewSource(diode.Class(class)) //nolint:gosec // G115: two classes
+		w.sources[w.id(class)] = linktest.NewSource(diode.Class(class))
 	}
 }
 
 func (w *world) id(class int) seriesID {
-	return seriesID{epoch(w.epochs), diode.Class(class)} //nolint:gosec // G115: two classes
+	return seriesID{epoch(w.epochs), diode.Class(class)}
 }
 
 func (w *world) run(f func(context.Context) error) (stop func()) {

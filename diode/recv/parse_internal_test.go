@@ -23,7 +23,7 @@ func build(k int, sizes ...int) shardsOf {
 	d := frame.NewDigester()
 	for i, size := range sizes {
 		data := bytes.Repeat([]byte{byte(i + 1)}, size)
-		h := frame.BatchHeader{Length: uint32(size), Seq: uint64(i + 1), Digest: d.Digest(data)} //nolint:gosec // G115: small
+		h := frame.BatchHeader{Length: uint32(size), Seq: uint64(i + 1), Digest: d.Digest(data)}
 		head := make([]byte, frame.BatchHeaderBytes)
 		h.Put(head)
 		starts = append(starts, len(bytesOut))
@@ -45,8 +45,8 @@ func (s *shardsOf) block(k int, part []byte, off int, starts []int) {
 		if x < off || pos >= len(b) {
 			continue
 		}
-		first = min(first, uint32(pos))              //nolint:gosec // G115: small
-		at[pos/64] = min(at[pos/64], uint16(pos%64)) //nolint:gosec // G115: small
+		first = min(first, uint32(pos))
+		at[pos/64] = min(at[pos/64], uint16(pos%64))
 	}
 	frame.PutBlockHeader(b, first)
 	copy(b[frame.BlockHeaderBytes:], part)
@@ -98,7 +98,7 @@ func untouched(sizes []int, k, lost int) []uint64 {
 	for i, size := range sizes {
 		from, to := shardOf(pos), shardOf(pos+frame.BatchHeaderBytes+size-1)
 		if lost < from || lost > to {
-			list = append(list, uint64(i+1)) //nolint:gosec // G115: small
+			list = append(list, uint64(i+1))
 		}
 		pos += frame.BatchHeaderBytes + size
 	}

@@ -65,7 +65,7 @@ func TestSessionsFollowEachOther(t *testing.T) {
 			}
 			events := sink.Events()
 			for i, e := range events {
-				if e.IsGap || e.Batch.Late || e.Batch.Seq != uint64(i+1) { //nolint:gosec // G115: small
+				if e.IsGap || e.Batch.Late || e.Batch.Seq != uint64(i+1) {
 					t.Fatalf("%s: event %d: %+v", name, i, e.Gap)
 				}
 			}

@@ -10,10 +10,13 @@ import (
 // every 2 ms.
 const maxSpread = 24
 
+// stages is the number of parts in which a small block's parity leaves.
+const stages = 3
+
 // spreadStages says when the parts of a small block's parity leave after its
 // data (design): bursts are shorter than the whole.
-func spreadStages() [3]time.Duration {
-	return [3]time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond}
+func spreadStages() [stages]time.Duration {
+	return [stages]time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond}
 }
 
 // spreader holds back the parity of small blocks.
@@ -45,12 +48,12 @@ func (v *spreader) add(ctx context.Context, st *stream, b *block, now time.Time)
 func (v *spreader) due(ctx context.Context, st *stream, now time.Time) error {
 	for i := 0; i < len(v.waiting); {
 		x := &v.waiting[i]
-		for x.stage < len(spreadStages()) && !now.Before(x.at()) {
+		for x.stage < stages && !now.Before(x.at()) {
 			if err := v.stage(ctx, st, x); err != nil {
 				return err
 			}
 		}
-		if x.stage < len(spreadStages()) {
+		if x.stage < stages {
 			i++
 			continue
 		}
@@ -61,7 +64,6 @@ func (v *spreader) due(ctx context.Context, st *stream, now time.Time) error {
 
 func (v *spreader) stage(ctx context.Context, st *stream, x *spreading) error {
 	x.stage++
-	stages := len(spreadStages())
 	to := x.b.shape.Data + (x.b.shape.Parity*x.stage+stages-1)/stages
 	err := st.emitRange(ctx, x.b, x.sent, to)
 	x.sent = to
