@@ -31,6 +31,7 @@ func main() {
 		os.Exit(pluginhost.Shim(os.Args[2:]))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	os.Exit(exitCode(err))

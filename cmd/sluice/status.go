@@ -1,11 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -19,22 +20,14 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running node does",
-		Long:  "Show what a running node does: interfaces and why they may carry what they carry, receivers, spool, links, sinks,\nplugins and counters. Without --node, every node that runs from the state directory is shown.",
+		Long:  "Show what a running node does: interfaces and why they may carry what they carry, receivers, spool, links, sinks,\nplugins and counters. Without --node, every node that runs from the state directory is shown.\nExit code 1: a node does not answer; those that do are shown.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			nodes, err := runningNodes(state, node)
+			nodes, err := nodesOf(state, node)
 			if err != nil {
 				return err
 			}
-			for i, n := range nodes {
-				if i > 0 && !asJSON {
-					fmt.Fprintln(cmd.OutOrStdout())
-				}
-				if err := showStatus(cmd, gateway.Socket(state, n), asJSON); err != nil {
-					return err
-				}
-			}
-			return nil
+			return showNodes(cmd, state, nodes, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", defaultState(), "state directory")
@@ -43,34 +36,56 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
-func showStatus(cmd *cobra.Command, socket string, asJSON bool) error {
-	if asJSON {
-		raw, err := console.FetchRaw(cmd.Context(), socket)
+// showNodes shows all nodes that answer, and then says which do not: a socket that a killed node left hides no other.
+func showNodes(cmd *cobra.Command, state string, nodes []string, asJSON bool) error {
+	var dead []error
+	shown := 0
+	for _, n := range nodes {
+		raw, err := console.FetchRaw(cmd.Context(), gateway.Socket(state, n))
 		if err != nil {
-			return err
+			dead = append(dead, fmt.Errorf("node %s: %w", n, err))
+			continue
 		}
-		_, err = cmd.OutOrStdout().Write(raw)
-		return err
+		if shown > 0 && !asJSON {
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
+		if err := showStatus(cmd.OutOrStdout(), raw, asJSON); err != nil {
+			return fmt.Errorf("node %s: %w", n, err)
+		}
+		shown++
 	}
-	st, err := console.Fetch(cmd.Context(), socket)
-	if err != nil {
-		return err
-	}
-	return console.Text(cmd.OutOrStdout(), st)
+	return errors.Join(dead...)
 }
 
-// runningNodes finds the nodes that have a socket below the state directory.
-func runningNodes(state, node string) ([]string, error) {
+func showStatus(w io.Writer, raw []byte, asJSON bool) error {
+	if asJSON {
+		_, err := w.Write(raw)
+		return err
+	}
+	var st console.Status
+	if err := json.Unmarshal(raw, &st); err != nil {
+		return err
+	}
+	return console.Text(w, st)
+}
+
+// nodesOf finds the nodes that have a socket below the state directory.
+func nodesOf(state, node string) ([]string, error) {
 	if node != "" {
 		return []string{node}, nil
 	}
-	found, err := filepath.Glob(filepath.Join(state, "*", console.SocketName))
-	if err != nil || len(found) == 0 {
-		return nil, fmt.Errorf("no node runs from state directory %s: start one with `sluice run`, or name its directory with --state", state)
+	entries, err := os.ReadDir(state)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	var nodes []string
-	for _, f := range found {
-		nodes = append(nodes, filepath.Base(filepath.Dir(f)))
+	for _, e := range entries {
+		if _, err := os.Lstat(gateway.Socket(state, e.Name())); err == nil {
+			nodes = append(nodes, e.Name())
+		}
+	}
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("no node runs from state directory %s: start one with `sluice run`, or name its directory with --state", state)
 	}
 	return nodes, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -27,6 +28,9 @@ const (
 type Server struct {
 	listener net.Listener
 	server   *http.Server
+
+	mu   sync.RWMutex // held while the status function runs; guards over
+	over bool         // it must not be called any more
 }
 
 // Listen opens the socket; a stale one of a process that was killed is replaced, a living one is an error.
@@ -37,7 +41,10 @@ func Listen(ctx context.Context, path string, status func() Status) (*Server, er
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	if _, err := Fetch(ctx, path); err == nil {
+	if st, err := os.Lstat(path); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("console: %s is a directory: move it away", path)
+	}
+	if alive(ctx, path) {
 		return nil, fmt.Errorf("console: %s: another process serves this node", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -52,20 +59,56 @@ func Listen(ctx context.Context, path string, status func() Status) (*Server, er
 		_ = l.Close()
 		return nil, fmt.Errorf("console: %w", err)
 	}
+	s := &Server{listener: l}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+statusURL, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		_ = enc.Encode(status()) // the other side may have gone: nothing to be done
-	})
-	return &Server{listener: l, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
+	mux.HandleFunc("GET "+statusURL, func(w http.ResponseWriter, _ *http.Request) { s.answer(w, status) })
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	return s, nil
 }
 
-// Run serves until ctx ends.
+// alive reports whether somebody listens on the socket, even one that has no time to answer yet.
+func alive(ctx context.Context, path string) bool {
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+func (s *Server) answer(w http.ResponseWriter, status func() Status) {
+	st, ok := s.ask(status)
+	if !ok {
+		http.Error(w, "the node stops", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(st) // the other side may have gone: nothing to be done
+}
+
+func (s *Server) ask(status func() Status) (Status, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.over {
+		return Status{}, false
+	}
+	return status(), true
+}
+
+// end waits for calls of the status function and lets no other begin.
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
+// Run serves until ctx ends. The status function is not called any more when it has returned.
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.server.Close() })
 	defer stop()
+	defer s.end()
 	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("console: %w", err)
 	}
