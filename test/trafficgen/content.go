@@ -18,7 +18,7 @@ const idBytes = 8
 // different seeds. The slice is the caller's until the next one.
 func Datagrams(seed uint32, count, least, most int) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
-		rnd := rand.New(rand.NewPCG(uint64(seed), 1)) //nolint:gosec // test traffic must repeat
+		rnd := rand.New(rand.NewPCG(uint64(seed), 1))
 		short := map[int]uint64{}
 		buf := make([]byte, max(most, idBytes))
 		for i := range count {
@@ -69,7 +69,7 @@ func number(d []byte, seed uint32, i int, short map[int]uint64) {
 // until the next one.
 func Messages(seed uint32, count int) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
-		rnd := rand.New(rand.NewPCG(uint64(seed), 2)) //nolint:gosec // test traffic must repeat
+		rnd := rand.New(rand.NewPCG(uint64(seed), 2))
 		start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		buf := make([]byte, 0, 1024)
 		for i := range count {
