@@ -35,7 +35,7 @@ func TestOffloadsAndFallbacks(t *testing.T) {
 				r = plain{farConn}
 			}
 			source, sink := linktest.NewSource(diode.Bulk), linktest.NewSink()
-			rx, err := recv.New(recv.Config{Link: "loop", Keys: []recv.Key{{ID: 1, PSK: psk()}}, Conn: r, StateDir: t.TempDir(), Sink: sink})
+			rx, err := recv.New(recv.Config{Link: "loop", PSK: psk(), KeyID: 1, Conn: r, StateDir: t.TempDir(), Sink: sink})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -46,7 +46,11 @@ type Key struct {
 type Config struct {
 	Link   string // name of the link, for messages and LinkID
 	LinkID uint32 // 0 = frame.LinkID(Link)
-	Keys   []Key  // one, or two while pairings overlap
+	// PSK and KeyID are one pairing. Keys are further ones, while pairings
+	// overlap; either may be left out.
+	PSK   [32]byte
+	KeyID uint32
+	Keys  []Key
 
 	Conn PacketReader
 	// Positions say how far each series is durable. Of several epochs of one
@@ -80,6 +84,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MemoryBytes, defaultMemory)
 	setDefault(&c.HoleAfter, defaultHole)
 	setDefault(&c.AlarmAfter, defaultAlarm)
+	if c.PSK != [32]byte{} {
+		c.Keys = append([]Key{{ID: c.KeyID, PSK: c.PSK}}, c.Keys...)
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

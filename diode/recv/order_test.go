@@ -219,6 +219,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no name":       func(c *recv.Config) { c.Link = "" },
 		"no key":        func(c *recv.Config) { c.Keys = nil },
 		"empty key":     func(c *recv.Config) { c.Keys = []recv.Key{{ID: 1}} },
+		"shorthand too": func(c *recv.Config) { c.PSK, c.KeyID = psk(1), 1 },
 		"same key":      func(c *recv.Config) { c.Keys = append(c.Keys, c.Keys[0]) },
 		"no connection": func(c *recv.Config) { c.Conn = nil },
 		"no sink":       func(c *recv.Config) { c.Sink = nil },
