@@ -92,7 +92,7 @@ func TestLoopbackUDP(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := send.New(send.Config{
-		Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: t.TempDir(), RateBits: 2_000_000_000,
+		Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: t.TempDir(), RateBits: 300_000_000,
 		Sources: map[diode.Class]send.Source{diode.Bulk: bulk, diode.Critical: critical},
 		Health:  func() []byte { return []byte("well") },
 	})
