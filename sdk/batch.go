@@ -67,7 +67,7 @@ func ParseHeader(raw []byte) (Header, []byte, error) {
 	h := Header{
 		First:     binary.LittleEndian.Uint64(raw[20:]),
 		Count:     binary.LittleEndian.Uint32(raw[28:]),
-		Base:      time.Unix(0, int64(binary.LittleEndian.Uint64(raw[32:]))), //nolint:gosec // two's complement on the wire
+		Base:      time.Unix(0, int64(binary.LittleEndian.Uint64(raw[32:]))),
 		BodyBytes: binary.LittleEndian.Uint32(raw[40:]),
 		Zstd:      raw[3]&flagZstd != 0,
 	}
@@ -107,7 +107,7 @@ func appendHeader(dst []byte, h Header) []byte {
 	copy(fixed[4:20], h.Stream[:])
 	binary.LittleEndian.PutUint64(fixed[20:], h.First)
 	binary.LittleEndian.PutUint32(fixed[28:], h.Count)
-	binary.LittleEndian.PutUint64(fixed[32:], uint64(h.Base.UnixNano())) //nolint:gosec // two's complement on the wire
+	binary.LittleEndian.PutUint64(fixed[32:], uint64(h.Base.UnixNano()))
 	binary.LittleEndian.PutUint32(fixed[40:], h.BodyBytes)
 	fixed[44] = byte(len(h.Receiver))
 	return append(append(dst, fixed[:]...), h.Receiver...)

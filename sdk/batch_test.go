@@ -262,8 +262,8 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vectors := strings.Split(strings.TrimSpace(string(file)), "\n\n")
-	for _, v := range vectors {
+	vectors := strings.SplitSeq(strings.TrimSpace(string(file)), "\n\n")
+	for v := range vectors {
 		v = strings.TrimSpace(v)
 		if strings.HasPrefix(v, "#") {
 			continue

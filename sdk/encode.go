@@ -131,7 +131,7 @@ func (b *builder) seal(dst []byte, h Header, enc *zstd.Encoder) []byte {
 	h.Count, h.Base = b.count, time.Unix(0, b.base)
 	var table [binary.MaxVarintLen64]byte
 	n := binary.PutUvarint(table[:], uint64(len(b.index)))
-	h.BodyBytes = uint32(n + len(b.conns) + len(b.recs)) //nolint:gosec // bounded by MaxBatchBytes
+	h.BodyBytes = uint32(n + len(b.conns) + len(b.recs))
 	h.Zstd = enc != nil
 	dst = appendHeader(dst, h)
 	if enc == nil {

@@ -33,7 +33,7 @@ type outstanding struct {
 }
 
 func newLane(credit uint64, send func(*proto.Batch) error) *lane {
-	return &lane{send: send, credit: int64(min(credit, 1<<40)), freed: make(chan struct{}), sending: make(chan struct{}, 1)} //nolint:gosec // bounded
+	return &lane{send: send, credit: int64(min(credit, 1<<40)), freed: make(chan struct{}), sending: make(chan struct{}, 1)}
 }
 
 func (l *lane) deliver(ctx context.Context, batch []byte, decided func(error)) error {
@@ -87,7 +87,7 @@ func (l *lane) acknowledge(through uint64, err error) {
 	l.mu.Lock()
 	n := 0
 	if through > l.through {
-		n = int(min(through-l.through, uint64(len(l.waiting)))) //nolint:gosec // at most len(waiting)
+		n = int(min(through-l.through, uint64(len(l.waiting))))
 	}
 	done := append([]outstanding(nil), l.waiting[:n]...)
 	l.waiting = append(l.waiting[:0], l.waiting[n:]...)

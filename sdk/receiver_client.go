@@ -54,7 +54,7 @@ func (c *receiverClient) open(ctx context.Context, class Class) (clientStream, e
 	if err != nil {
 		return nil, fromStatus(err)
 	}
-	open := &proto.Open{Class: uint32(class), CreditBytes: uint64(c.credit)} //nolint:gosec // positive
+	open := &proto.Open{Class: uint32(class), CreditBytes: uint64(c.credit)}
 	err = s.Send(&proto.FromCore{Kind: &proto.FromCore_Open{Open: open}})
 	if err != nil && !errors.Is(err, io.EOF) { // after io.EOF Recv reports why the stream broke
 		return nil, fromStatus(err)

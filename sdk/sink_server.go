@@ -57,7 +57,7 @@ func (o *outlet) read(ctx context.Context) {
 			continue // open, or a newer core's message
 		}
 		select {
-		case o.in <- Delivery{Number: d.GetNumber(), Class: Class(d.GetClass()), Late: d.GetLate(), Data: d.GetData()}: //nolint:gosec // classes are small
+		case o.in <- Delivery{Number: d.GetNumber(), Class: Class(d.GetClass()), Late: d.GetLate(), Data: d.GetData()}:
 		case <-ctx.Done():
 			o.err = ctx.Err()
 			return

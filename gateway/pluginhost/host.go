@@ -77,11 +77,11 @@ func prepareRuntimeDir(dir string) (*os.File, error) {
 	if err := checkPrivate(dir); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own directory
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("pluginhost: runtime directory: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // descriptors fit an int
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = lock.Close()
 		return nil, fmt.Errorf("pluginhost: runtime directory %s is used by another gateway: %w", dir, err)
 	}
@@ -102,7 +102,7 @@ func checkPrivate(dir string) error {
 		return fmt.Errorf("pluginhost: runtime directory %s must be a directory that belongs to user %d", dir, os.Geteuid())
 	}
 	if info.Mode().Perm() != 0o700 {
-		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
+		if err := os.Chmod(dir, 0o700); err != nil {
 			return fmt.Errorf("pluginhost: runtime directory: %w", err)
 		}
 	}

@@ -15,7 +15,7 @@ func program(t *testing.T, path, content string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, append(self[:64:64], content...), 0o700); err != nil { //nolint:gosec // executable on purpose
+	if err := os.WriteFile(path, append(self[:64:64], content...), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -77,7 +77,7 @@ func TestImageCannotChange(t *testing.T) {
 	if _, err := unix.FcntlInt(img.file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_FUTURE_WRITE); err == nil {
 		t.Error("seals changed")
 	}
-	if _, err := unix.Mmap(int(img.file.Fd()), 0, 4096, unix.PROT_WRITE, unix.MAP_SHARED); err == nil { //nolint:gosec // descriptors fit an int
+	if _, err := unix.Mmap(int(img.file.Fd()), 0, 4096, unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
 		t.Error("mapped writable")
 	}
 }

@@ -61,14 +61,14 @@ func (p *process) Start(context.Context) error {
 		_ = errR.Close()
 		return err
 	}
-	go p.watch(outR, errR) // owned by the Host: see track
+	go p.watch(outR, errR) //nolint:gosec // outlives its caller and is owned by the Host, see track
 	return nil
 }
 
 func (p *process) command(stdout, stderr *os.File) *exec.Cmd {
 	shim := p.host.cfg.Shim
 	args := append(append([]string{}, shim[1:]...), strconv.Itoa(os.Getpid()), p.name)
-	cmd := exec.CommandContext(context.Background(), shim[0], args...) //nolint:gosec // our own program
+	cmd := exec.CommandContext(context.Background(), shim[0], args...)
 	cmd.Env, cmd.Dir = p.env, "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr // standard input is /dev/null
 	cmd.ExtraFiles = []*os.File{p.control, p.image.file}

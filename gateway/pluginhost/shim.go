@@ -72,8 +72,7 @@ func execute(fd int, argv, env []string) error {
 		return fmt.Errorf("environment: %w", err)
 	}
 	empty := [1]byte{}
-	_, _, errno := syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(fd), //nolint:gosec // descriptors are not negative
-		uintptr(unsafe.Pointer(&empty[0])),
-		uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&vars[0])), unix.AT_EMPTY_PATH, 0)
+	path, argp, envp := unsafe.Pointer(&empty[0]), unsafe.Pointer(&args[0]), unsafe.Pointer(&vars[0]) //nolint:gosec // no wrapper for execveat(2) exists
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(path), uintptr(argp), uintptr(envp), unix.AT_EMPTY_PATH, 0)
 	return fmt.Errorf("execute %s: %w", argv[0], errno)
 }

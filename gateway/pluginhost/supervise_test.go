@@ -199,7 +199,7 @@ func TestPluginDiesWithHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.CommandContext(t.Context(), self) //nolint:gosec // this test binary
+		cmd := exec.CommandContext(t.Context(), self)
 		cmd.Env = append(os.Environ(), "SLUICE_TEST_HOST="+filepath.Join(shortDir(t), "run"),
 			"SLUICE_TEST_PLUGINS="+dir, "SLUICE_TEST_NAME=ok")
 		if _, err := cmd.StdinPipe(); err != nil {

@@ -117,7 +117,7 @@ func cut(c *net.TCPConn) {
 func fileNumber(c *net.TCPConn) int {
 	number := 0
 	if raw, err := c.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { number = int(fd) }) //nolint:gosec // descriptors fit an int
+		_ = raw.Control(func(fd uintptr) { number = int(fd) })
 	}
 	return number
 }
@@ -133,7 +133,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // hungUp tells whether both directions of a socket are over (poll(2), POLLHUP), or it has an error.
 func hungUp(fd uintptr) bool {
-	set := []unix.PollFd{{Fd: int32(fd)}} //nolint:gosec // descriptors fit
+	set := []unix.PollFd{{Fd: int32(fd)}}
 	_, _ = unix.Poll(set, 0)
 	return set[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
 }

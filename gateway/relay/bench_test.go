@@ -28,8 +28,8 @@ func reportCPU(b *testing.B, before time.Duration, bytes uint64) {
 // BenchmarkTCP moves 64 KiB per operation: endpoint → relay → plugin. "direct" is the same without the relay.
 func BenchmarkTCP(b *testing.B) {
 	b.Run("relayed", func(b *testing.B) {
-		r, p, to := tcpRig(b, relay.Grants{})
-		endpoint, plugin := open(b, r, p, to)
+		_, p, to := tcpRig(b, relay.Grants{})
+		endpoint, plugin := open(b, p, to)
 		benchStream(b, endpoint, plugin)
 	})
 	b.Run("direct", func(b *testing.B) {
@@ -79,7 +79,7 @@ func benchStream(b *testing.B, from *net.TCPConn, to io.Reader) {
 	}
 	wg.Wait()
 	b.StopTimer()
-	reportCPU(b, before, uint64(b.N*len(chunk))) //nolint:gosec // not negative
+	reportCPU(b, before, uint64(b.N*len(chunk)))
 }
 
 // BenchmarkUDP sends 300-byte datagrams as fast as one goroutine can, and says what came through.
@@ -99,7 +99,7 @@ func BenchmarkUDP(b *testing.B) {
 			if err != nil {
 				return
 			}
-			read.Add(uint64(n)) //nolint:gosec // not negative
+			read.Add(uint64(n))
 		}
 	}()
 	before := cpu()
@@ -112,7 +112,7 @@ func BenchmarkUDP(b *testing.B) {
 	}
 	waitFor(b, "the last", func() bool {
 		st := r.Stats()
-		if st.Datagrams+st.KernelDrops >= uint64(b.N) { //nolint:gosec // not negative
+		if st.Datagrams+st.KernelDrops >= uint64(b.N) {
 			return true
 		}
 		_, _ = c.Write(payload) // brings the kernel's count of drops
@@ -150,7 +150,7 @@ func BenchmarkUDPPaced(b *testing.B) {
 	}
 	b.StopTimer()
 	used := cpu() - before
-	waitFor(b, "the last", func() bool { return r.Stats().Datagrams+r.Stats().KernelDrops >= uint64(b.N) }) //nolint:gosec // not negative
+	waitFor(b, "the last", func() bool { return r.Stats().Datagrams+r.Stats().KernelDrops >= uint64(b.N) })
 	b.ReportMetric(used.Seconds()/b.Elapsed().Seconds(), "cpu-s/s")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "datagrams/s")
 	b.ReportMetric(float64(r.Stats().KernelDrops), "dropped")
@@ -160,13 +160,13 @@ func BenchmarkUDPPaced(b *testing.B) {
 // BenchmarkIdle opens a connection per operation and reports what an idle one costs the core in memory of its own: the
 // endpoints' and the plugin's ends, which this process holds too, have no goroutines.
 func BenchmarkIdle(b *testing.B) {
-	r, p, to := tcpRig(b, relay.Grants{})
+	_, p, to := tcpRig(b, relay.Grants{})
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	n := min(b.N, 2000) // descriptors
 	for range n {
-		endpoint, plugin := open(b, r, p, to)
+		endpoint, plugin := open(b, p, to)
 		_, _ = endpoint.Write([]byte("x"))
 		_, _ = plugin.Read(make([]byte, 1))
 	}

@@ -92,7 +92,7 @@ func (d *datagrams) clear() {
 
 // giveUp counts what was read from the socket and will not be handed to anybody.
 func (d *datagrams) giveUp() {
-	if left := d.count + uint64(d.got-d.next); left > 0 { //nolint:gosec // not negative
+	if left := d.count + uint64(d.got-d.next); left > 0 {
 		d.relay.refused.add(DroppedClosing, left, "interface", d.sock.Interface)
 	}
 }
@@ -156,7 +156,7 @@ func (d *datagrams) receive(fd uintptr) bool {
 			batchSize, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			d.got = int(n) //nolint:gosec // at most batchSize
+			d.got = int(n)
 			return true
 		case unix.EINTR:
 		case unix.EAGAIN:
@@ -195,7 +195,7 @@ func (d *datagrams) pack() bool {
 		payload := d.slots.payload[d.next*slotBytes:][:size]
 		d.frame = control.AppendDatagram(d.frame, remote, at, payload)
 		d.count++
-		d.bytes += uint64(size) //nolint:gosec // not negative
+		d.bytes += uint64(size)
 	}
 	return len(d.frame) < control.MaxFrame/2
 }
@@ -223,8 +223,8 @@ func (d *datagrams) ancillary(b []byte) (index int, unixNano int64) {
 		case head.Level == unix.IPPROTO_IPV6 && head.Type == unix.IPV6_PKTINFO && len(data) >= 20:
 			index = int(binary.NativeEndian.Uint32(data[16:]))
 		case head.Level == unix.SOL_SOCKET && head.Type == unix.SO_TIMESTAMPNS && len(data) >= 16:
-			seconds := int64(binary.NativeEndian.Uint64(data))                   //nolint:gosec // struct timespec is signed
-			unixNano = seconds*1e9 + int64(binary.NativeEndian.Uint64(data[8:])) //nolint:gosec // likewise
+			seconds := int64(binary.NativeEndian.Uint64(data))
+			unixNano = seconds*1e9 + int64(binary.NativeEndian.Uint64(data[8:]))
 		case head.Level == unix.SOL_SOCKET && head.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
 			d.drops(binary.NativeEndian.Uint32(data))
 		}
@@ -241,7 +241,7 @@ func (d *datagrams) drops(total uint32) {
 	}
 }
 
-func controlLen(h *unix.Msghdr) int { return int(h.Controllen) } //nolint:gosec // bounded by controlBytes
+func controlLen(h *unix.Msghdr) int { return int(h.Controllen) }
 
 func remoteOf(name *unix.RawSockaddrInet6) netip.AddrPort {
 	if name.Family == unix.AF_INET6 {

@@ -131,7 +131,7 @@ func (h *half) copy() error {
 		n, err := h.dst.Write(h.buf[:h.n])
 		h.waits.Add(-1)
 		h.put()
-		h.moved.Add(uint64(n)) //nolint:gosec // not negative
+		h.moved.Add(uint64(n))
 		if err != nil {
 			return errors.Join(errWrite, err)
 		}
@@ -142,7 +142,7 @@ func (h *half) copy() error {
 func (h *half) poll(fd uintptr) bool {
 	buf, _ := h.pool.Get().(*[chunkBytes]byte)
 	for {
-		n, err := unix.Read(int(fd), buf[:]) //nolint:gosec // descriptors fit an int
+		n, err := unix.Read(int(fd), buf[:])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

@@ -98,7 +98,7 @@ func fileLimit() int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur > math.MaxInt32 {
 		return math.MaxInt32
 	}
-	limit := int(l.Cur) //nolint:gosec // checked above
+	limit := int(l.Cur)
 	return max(limit-reservedFiles, limit/2)
 }
 

@@ -179,8 +179,7 @@ func (s *session) answer(id uint64, e *sdk.Error, f *os.File) bool {
 
 // failure finds the code for an error of a socket: what the guard does not allow will not be allowed a second later.
 func failure(err error) *sdk.Error {
-	var refused *guard.RefusedError
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*guard.RefusedError](err); ok {
 		return &sdk.Error{Code: sdk.CodeRefused, Detail: err.Error()}
 	}
 	return &sdk.Error{Code: sdk.CodeUnavailable, Detail: err.Error(), Retryable: true}

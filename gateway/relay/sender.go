@@ -111,7 +111,7 @@ func (s *sender) step(fd uintptr) bool {
 			s.bad = err
 			return true
 		}
-		err = unix.Send(int(fd), payload, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) //nolint:gosec // descriptors fit an int
+		err = unix.Send(int(fd), payload, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch {
 		case err == nil:
 			s.rest = rest
@@ -135,10 +135,10 @@ func (s *sender) pending() error {
 	var value int
 	var err error
 	if cerr := s.raw.Control(func(fd uintptr) {
-		value, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR) //nolint:gosec // descriptors fit an int
+		value, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	}); cerr != nil {
 		return cerr
 	}
-	s.errno = syscall.Errno(value) //nolint:gosec // errno values are small
+	s.errno = syscall.Errno(value)
 	return err
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // open makes a connection through the relay and returns both ends.
-func open(tb testing.TB, r *rig, p *peer, to netip.AddrPort) (endpoint *net.TCPConn, plugin *net.UnixConn) {
+func open(tb testing.TB, p *peer, to netip.AddrPort) (endpoint *net.TCPConn, plugin *net.UnixConn) {
 	tb.Helper()
 	endpoint = dial(tb, to)
 	plugin, c := p.accept()
@@ -39,7 +39,7 @@ func tcpRig(tb testing.TB, g relay.Grants) (*rig, *peer, netip.AddrPort) {
 
 func TestBytesBothWays(t *testing.T) {
 	r, p, to := tcpRig(t, relay.Grants{})
-	endpoint, plugin := open(t, r, p, to)
+	endpoint, plugin := open(t, p, to)
 	const size = 4<<20 + 17
 	in, out := make([]byte, size), make([]byte, size)
 	rng := rand.NewChaCha8([32]byte{1})
@@ -140,7 +140,7 @@ func TestEnds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, p, to := tcpRig(t, relay.Grants{})
-			endpoint, plugin := open(t, r, p, to)
+			endpoint, plugin := open(t, p, to)
 			c.do(t, endpoint, plugin)
 			waitFor(t, "closed", func() bool { return r.Stats().Open == 0 })
 		})
@@ -198,7 +198,7 @@ func TestAllowFrom(t *testing.T) {
 
 func TestMaxConnections(t *testing.T) {
 	r, p, to := tcpRig(t, relay.Grants{MaxConnections: 1})
-	first, _ := open(t, r, p, to)
+	first, _ := open(t, p, to)
 	dialRefused(t, to)
 	if n := r.Stats().Refused[relay.RefusedMaxConnections]; n != 1 {
 		t.Errorf("%d refused", n)
@@ -206,7 +206,7 @@ func TestMaxConnections(t *testing.T) {
 	_ = first.SetLinger(0)
 	_ = first.Close()
 	waitFor(t, "closed", func() bool { return r.Stats().Open == 0 })
-	open(t, r, p, to)
+	open(t, p, to)
 }
 
 // TestBusyPlugin: one that does not read its control socket is refused connections, and accepting goes on.
@@ -223,7 +223,7 @@ func TestBusyPlugin(t *testing.T) {
 // TestPluginRestart: the port stays open, and connections wait for the next instance untouched.
 func TestPluginRestart(t *testing.T) {
 	r, p, to := tcpRig(t, relay.Grants{})
-	old, plugin := open(t, r, p, to)
+	old, plugin := open(t, p, to)
 	_ = plugin.Close() // with its process
 	p.die()
 	expect(t, old, "")
@@ -239,9 +239,9 @@ func TestPluginRestart(t *testing.T) {
 
 // TestServeEnds: what a plugin wrote before it ended still arrives; what nobody reads is cut.
 func TestServeEnds(t *testing.T) {
-	r, p, to := tcpRig(t, relay.Grants{})
-	endpoint, plugin := open(t, r, p, to)
-	stuck, theirs := open(t, r, p, to)
+	_, p, to := tcpRig(t, relay.Grants{})
+	endpoint, plugin := open(t, p, to)
+	stuck, theirs := open(t, p, to)
 	write(t, plugin, "last words")
 	_ = plugin.Close()
 	p.stop()

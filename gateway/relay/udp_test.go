@@ -142,7 +142,7 @@ func TestDatagramsWaitForThePlugin(t *testing.T) {
 	payload := make([]byte, 1000)
 	send := func(from, until int) {
 		for i := from; i < until; i++ {
-			binary.LittleEndian.PutUint32(payload, uint32(i)) //nolint:gosec // small
+			binary.LittleEndian.PutUint32(payload, uint32(i))
 			if _, err := c.Write(payload); err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +155,7 @@ func TestDatagramsWaitForThePlugin(t *testing.T) {
 	send(n/2, n) // the plugin does not read yet
 	waitFor(t, "the feed to fill", func() bool { return r.Stats().Waiting == 1 })
 	for i, g := range grams(t, feed, n) {
-		if got := binary.LittleEndian.Uint32(g.payload); got != uint32(i) { //nolint:gosec // small
+		if got := binary.LittleEndian.Uint32(g.payload); got != uint32(i) {
 			t.Fatalf("datagram %d is number %d", i, got)
 		}
 	}
@@ -169,7 +169,7 @@ func TestFrameSurvivesThePlugin(t *testing.T) {
 	const n = 2000 // more than a socketpair and a frame hold
 	payload := make([]byte, 1000)
 	for i := range n {
-		binary.LittleEndian.PutUint32(payload, uint32(i)) //nolint:gosec // small
+		binary.LittleEndian.PutUint32(payload, uint32(i))
 		if _, err := c.Write(payload); err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,7 @@ func TestFrameSurvivesThePlugin(t *testing.T) {
 	first := grams(t, feed, 1)
 	waitFor(t, "a full feed", func() bool { return r.Stats().Datagrams > 0 })
 	_ = feed.Close()
-	handed := int(p.die().Datagrams) //nolint:gosec // small
+	handed := int(p.die().Datagrams)
 	if handed < len(first) || handed >= n {
 		t.Fatalf("%d handed, %d read", handed, len(first))
 	}

@@ -18,24 +18,24 @@ const (
 )
 
 // segmentFiles lists the segment files in order.
-func segmentFiles(t testing.TB, dir string) []string {
-	t.Helper()
+func segmentFiles(tb testing.TB, dir string) []string {
+	tb.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
 	if err != nil || len(names) == 0 {
-		t.Fatalf("segments: %v %v", names, err)
+		tb.Fatalf("segments: %v %v", names, err)
 	}
 	slices.Sort(names)
 	return names
 }
 
-func edit(t testing.TB, name string, change func([]byte) []byte) {
-	t.Helper()
+func edit(tb testing.TB, name string, change func([]byte) []byte) {
+	tb.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(name, change(b), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

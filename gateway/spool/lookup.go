@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -281,8 +282,8 @@ func (l *Log) lastReadable() (Entry, bool, error) {
 	l.mu.Unlock()
 	r := &reader{log: l, ahead: cursorAhead}
 	defer r.close()
-	for i := len(views) - 1; i >= 0; i-- {
-		e, found, err := r.lastOf(views[i])
+	for _, view := range slices.Backward(views) {
+		e, found, err := r.lastOf(view)
 		if found || err != nil {
 			return e, found, err
 		}

@@ -27,32 +27,32 @@ func TestMain(m *testing.M) {
 // patience bounds what a test waits for; nothing should ever take as long.
 const patience = 20 * time.Second
 
-func mustOpen(t testing.TB, dir string, o spool.Options) *spool.Log {
-	t.Helper()
+func mustOpen(tb testing.TB, dir string, o spool.Options) *spool.Log {
+	tb.Helper()
 	l, err := spool.Open(dir, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := l.Close(); err != nil {
-			t.Errorf("close: %v", err)
+			tb.Errorf("close: %v", err)
 		}
 	})
 	return l
 }
 
-func mustClose(t testing.TB, l *spool.Log) {
-	t.Helper()
+func mustClose(tb testing.TB, l *spool.Log) {
+	tb.Helper()
 	if err := l.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func mustCursor(t testing.TB, l *spool.Log, name string) *spool.Cursor {
-	t.Helper()
+func mustCursor(tb testing.TB, l *spool.Log, name string) *spool.Cursor {
+	tb.Helper()
 	c, err := l.Cursor(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -69,66 +69,66 @@ func payload(i uint64, n int) []byte {
 func weightOf(i uint64) uint32 { return uint32(i%7 + 1) }
 
 // fill appends entries until the log's next is to, each payload(seq, size).
-func fill(t testing.TB, l *spool.Log, to uint64, size int) {
-	t.Helper()
+func fill(tb testing.TB, l *spool.Log, to uint64, size int) {
+	tb.Helper()
 	_, next, _ := l.Bounds()
 	for ; next < to; next++ {
-		seq, err := l.Append(t.Context(), weightOf(next), payload(next, size))
+		seq, err := l.Append(tb.Context(), weightOf(next), payload(next, size))
 		if err != nil || seq != next {
-			t.Fatalf("append: sequence %d, error %v, want sequence %d", seq, err, next)
+			tb.Fatalf("append: sequence %d, error %v, want sequence %d", seq, err, next)
 		}
 	}
 }
 
 // drain reads entries first..last from c and compares them.
-func drain(t testing.TB, c *spool.Cursor, first, last uint64, size int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func drain(tb testing.TB, c *spool.Cursor, first, last uint64, size int) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	var buf []byte
 	for seq := first; seq <= last; seq++ {
 		e, err := c.Next(ctx, buf)
 		if err != nil {
-			t.Fatalf("entry %d: %v", seq, err)
+			tb.Fatalf("entry %d: %v", seq, err)
 		}
-		check(t, e, seq, size)
+		check(tb, e, seq, size)
 		buf = e.Data
 	}
 }
 
-func check(t testing.TB, e spool.Entry, seq uint64, size int) {
-	t.Helper()
+func check(tb testing.TB, e spool.Entry, seq uint64, size int) {
+	tb.Helper()
 	var sum uint64
 	for i := uint64(1); i < seq; i++ {
 		sum += uint64(weightOf(i))
 	}
 	if e.Seq != seq || e.Weight != weightOf(seq) || e.SumBefore != sum {
-		t.Fatalf("entry: sequence %d weight %d sum %d, want %d %d %d", e.Seq, e.Weight, e.SumBefore, seq, weightOf(seq), sum)
+		tb.Fatalf("entry: sequence %d weight %d sum %d, want %d %d %d", e.Seq, e.Weight, e.SumBefore, seq, weightOf(seq), sum)
 	}
 	if !bytes.Equal(e.Data, payload(seq, size)) {
-		t.Fatalf("entry %d: %d bytes that differ", seq, len(e.Data))
+		tb.Fatalf("entry %d: %d bytes that differ", seq, len(e.Data))
 	}
 }
 
 // nothingMore asserts that c has no entry to give.
-func nothingMore(t testing.TB, c *spool.Cursor) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+func nothingMore(tb testing.TB, c *spool.Cursor) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Millisecond)
 	defer cancel()
 	if e, err := c.Next(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("entry %d, error %v, want none", e.Seq, err)
+		tb.Fatalf("entry %d, error %v, want none", e.Seq, err)
 	}
 }
 
 // eventually polls until ok, or fails.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			tb.Fatalf("not within %v: %s", patience, what)
 		}
 		<-tick.C
 	}

@@ -62,7 +62,7 @@ func (d *decoder) checkDiodeInterfaces() {
 		}
 		outer := d.where("diode." + e.diode)
 		b := outer.nested(e.block)
-		w, _ := outer.word.block(e.block)
+		w := outer.word.block(e.block)
 		s := d.open(w, outer.address+"."+e.block, b.Body, b.DefRange)
 		node, _ := d.cfg.FindNode(e.node)
 		if slices.Contains(node.MonitoringPoints, e.iface) {

@@ -48,11 +48,11 @@ func (s *Sources) Problems(diags hcl.Diagnostics) Problems {
 			continue // an unclosed quote makes the parser stumble line after line
 		}
 		if d.Severity == hcl.DiagError && s.explainUnquoted(&p) {
-			if line := place(lineOnly(p.Range)); explained[line] {
+			line := place(lineOnly(p.Range))
+			if explained[line] {
 				continue // one slip, one message: the parser stumbles several times over it
-			} else {
-				explained[line] = true
 			}
+			explained[line] = true
 		}
 		out = append(out, s.withSnippet(p))
 	}

@@ -53,7 +53,7 @@ func formatFile(path string, write bool) (differs bool, err error) {
 	if info.Size() > maxFileBytes {
 		return false, fmt.Errorf("%s: %w", path, errFileSize)
 	}
-	src, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the directory
+	src, err := os.ReadFile(path)
 	if err != nil {
 		return false, err
 	}

@@ -57,11 +57,12 @@ func adviceOnLabels(p Problem, byName map[string]blockWord) string {
 		if !strings.Contains(p.Text, "block "+name+" ") {
 			continue
 		}
-		header := name
+		var header strings.Builder
+		header.WriteString(name)
 		for _, label := range w.labels {
-			header += fmt.Sprintf(" %q", strings.ToUpper(label))
+			fmt.Fprintf(&header, " %q", strings.ToUpper(label))
 		}
-		return "write it as in " + header + " { … }"
+		return "write it as in " + header.String() + " { … }"
 	}
 	return p.Advice
 }

@@ -41,7 +41,7 @@ func decodeReceiver(s *section, labels []string) Receiver {
 		Name:           labels[1],
 		Node:           nodeName(s.ref("node", "node")),
 		Enabled:        get[bool](s, "enabled"),
-		Port:           uint16(get[int64](s, "port")), //nolint:gosec // G115: the word bounds it to 1…65535
+		Port:           uint16(get[int64](s, "port")),
 		AllowFrom:      s.prefixes("allow_from"),
 		Connect:        s.addrPorts("connect"),
 		MaxConnections: int(get[int64](s, "max_connections")),

@@ -75,7 +75,7 @@ func (s *section) reportMissing() {
 
 // child opens the nested block of a name; where it is left out, every attribute has its default.
 func (s *section) child(name string) *section {
-	w, _ := s.word.block(name)
+	w := s.word.block(name)
 	address := s.address + "." + name
 	found := s.nested(name)
 	if found != nil {
@@ -160,7 +160,7 @@ func get[T any](s *section, name string) T {
 
 // read is get for callers that go on to check the value: ok is false when there is none or it was reported.
 func read[T any](s *section, name string) (got T, ok bool) {
-	a, _ := s.word.attr(name)
+	a := s.word.attr(name)
 	e := s.expr(a)
 	if e == nil {
 		return got, false
@@ -173,7 +173,7 @@ func read[T any](s *section, name string) (got T, ok bool) {
 
 // list reads a list of texts with the place of each.
 func (s *section) list(name string) []value.Element {
-	a, _ := s.word.attr(name)
+	a := s.word.attr(name)
 	e := s.expr(a)
 	if e == nil {
 		return nil

@@ -85,8 +85,7 @@ func readSources(fsys fs.FS, prefix string) (*Sources, Problems) {
 
 // cause is the innermost reason of a file error: the path is shown by the problem's place.
 func cause(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
 	}
 	return err.Error()

@@ -42,7 +42,7 @@ type blockWord struct {
 // words are the blocks that may stand at the top of a file, in the order of the manual.
 func words() []blockWord {
 	return []blockWord{
-		gatewayWord(), localsWord(), pluginWord(), nodeWord(), diodeWord(), receiverWord(), sinkWord(), routeWord(), exceptionWord(),
+		{name: "gateway", doc: "The site as a whole. Exactly one in a configuration.", attrs: []attributeWord{{name: "required_version", typ: value.String, doc: `The versions of Sluice that may use this configuration, such as ">= 0.1" or "~> 1.2". Read before anything else; a plain text, no local.`}, {name: "site", typ: value.String, required: true, doc: "The site's name. It is part of records, of status and of the identity of links."}}}, localsWord(), pluginWord(), nodeWord(), diodeWord(), receiverWord(), sinkWord(), routeWord(), exceptionWord(),
 	}
 }
 
@@ -64,22 +64,24 @@ func (w blockWord) schema() *hcl.BodySchema {
 // configBlock holds what only the plugin understands.
 const configBlock = "config"
 
-func (w blockWord) attr(name string) (attributeWord, bool) {
+// attr returns the attribute of that name, or an empty one.
+func (w blockWord) attr(name string) attributeWord {
 	for _, a := range w.attrs {
 		if a.name == name {
-			return a, true
+			return a
 		}
 	}
-	return attributeWord{}, false
+	return attributeWord{}
 }
 
-func (w blockWord) block(name string) (blockWord, bool) {
+// block returns the nested block of that name, or an empty one.
+func (w blockWord) block(name string) blockWord {
 	for _, b := range w.blocks {
 		if b.name == name {
-			return b, true
+			return b
 		}
 	}
-	return blockWord{}, false
+	return blockWord{}
 }
 
 // known lists what may stand in the block, for suggestions.
@@ -97,8 +99,7 @@ func (w blockWord) known() []string {
 	return names
 }
 
-func bound(n float64) *float64 { return &n }
-
+//go:fix inline
 func gatewayWord() blockWord {
 	return blockWord{
 		name: "gateway",
@@ -162,12 +163,12 @@ func spoolWord() blockWord {
 		name: "spool",
 		doc:  "The durable queue on the node's disk.",
 		attrs: []attributeWord{
-			{name: "max_size", typ: value.Bytes, def: `"10GiB"`, min: bound(16 << 20), doc: "Disk space of the spool. At least two segments."},
+			{name: "max_size", typ: value.Bytes, def: `"10GiB"`, min: new(float64(16 << 20)), doc: "Disk space of the spool. At least two segments."},
 			{
 				name: "when_full", typ: value.String, enum: []string{"refuse", "drop-new", "drop-oldest"}, defDoc: "`\"refuse\"`; `\"drop-new\"` on a node that receives from a diode",
 				doc: "What happens when the spool is full. `refuse`: TCP clients wait; UDP cannot be told: its records are dropped, counted and shown. `drop-new`, `drop-oldest`: records are dropped, counted and shown. Behind a diode nobody can be asked to wait, so `refuse` is an error there.",
 			},
-			{name: "segment_size", typ: value.Bytes, def: `"64MiB"`, min: bound(1 << 20), max: bound(1 << 30), doc: "Size of one file of the spool. Space is given back in whole segments."},
+			{name: "segment_size", typ: value.Bytes, def: `"64MiB"`, min: new(float64(1 << 20)), max: new(float64(1 << 30)), doc: "Size of one file of the spool. Space is given back in whole segments."},
 			{name: "keep_delivered", typ: value.Duration, def: `"0s"`, doc: "How long records stay after every sink has them. Given up before anything undelivered is refused or dropped."},
 		},
 	}

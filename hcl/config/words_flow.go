@@ -11,10 +11,10 @@ func receiverWord() blockWord {
 		attrs: []attributeWord{
 			{name: "node", typ: nodeRef, required: true, doc: "The node that it runs on."},
 			{name: "enabled", typ: value.Bool, def: "true", doc: "A receiver that is not enabled opens nothing."},
-			{name: "port", typ: value.Int, required: true, min: bound(1), max: bound(65535), doc: "TCP or UDP port, as the plugin's network says."},
+			{name: "port", typ: value.Int, required: true, min: new(float64(1)), max: new(float64(65535)), doc: "TCP or UDP port, as the plugin's network says."},
 			{name: "allow_from", typ: value.StringList, def: "[]", defDoc: "every address on a service interface", doc: "Prefixes or addresses that may send. Others are dropped before the plugin sees a byte, and counted."},
 			{name: "connect", typ: value.StringList, def: "[]", doc: "Only for relaying protocols: the one target to which connections are passed on, address and port."},
-			{name: "max_connections", typ: value.Int, def: "2000", min: bound(1), max: bound(100000), doc: "TCP connections at the same time. Others are refused and counted."},
+			{name: "max_connections", typ: value.Int, def: "2000", min: new(float64(1)), max: new(float64(100000)), doc: "TCP connections at the same time. Others are refused and counted."},
 			{name: "compression", typ: value.String, def: `"none"`, enum: []string{"none", "zstd"}, doc: "How batches are compressed before they are spooled and sent."},
 		},
 	}

@@ -16,7 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func number(n float64) *float64 { return &n }
+//go:fix inline
+func number(n float64) *float64 { return new(n) }
 
 // sample has every type and every rule once.
 func sample() sdk.Schema {
@@ -30,7 +31,7 @@ func sample() sdk.Schema {
 			{Name: "count", Type: sdk.TypeInt, Default: float64(3), Min: number(1), Max: number(9), Doc: "How many."},
 			{Name: "ratio", Type: sdk.TypeNumber, Default: 0.5, Doc: "A ratio."},
 			{Name: "flag", Type: sdk.TypeBool, Default: false, Doc: "A switch."},
-			{Name: "wait", Type: sdk.TypeDuration, Default: "5s", Min: number(1e9), Doc: "How long."},
+			{Name: "wait", Type: sdk.TypeDuration, Default: "5s", Min: new(1e9), Doc: "How long."},
 			{Name: "max_size", Type: sdk.TypeBytes, Default: "1GiB", Doc: "How large."},
 			{Name: "rate", Type: sdk.TypeRate, Default: "2000/s", Doc: "How fast."},
 			{Name: "line", Type: sdk.TypeBitRate, Default: "10Mbit", Doc: "How wide."},

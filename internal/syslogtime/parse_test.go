@@ -14,8 +14,8 @@ var received = time.Date(2026, time.November, 3, 12, 0, 0, 0, time.UTC)
 
 func TestOf(t *testing.T) {
 	none := time.Time{}
-	at := func(y int, m time.Month, d, h, min, s, ns int) time.Time {
-		return time.Date(y, m, d, h, min, s, ns, time.UTC)
+	at := func(y int, m time.Month, d, h, minute, s, ns int) time.Time {
+		return time.Date(y, m, d, h, minute, s, ns, time.UTC)
 	}
 	for _, c := range []struct {
 		name, in string

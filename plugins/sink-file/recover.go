@@ -123,7 +123,7 @@ func ours(torn []byte) bool {
 
 // readTail adds the ids of the last bytes of a file and returns how many bytes it has read.
 func (s *store) readTail(path string, limit int64, ids *seen) (int64, error) {
-	f, err := os.Open(path) //nolint:gosec // a file of the operator's path
+	f, err := os.Open(path)
 	if os.IsNotExist(err) {
 		return 0, nil
 	}

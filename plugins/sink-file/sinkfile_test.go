@@ -182,7 +182,7 @@ func TestFullDisk(t *testing.T) {
 // at the end every record is there once.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
-	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // test data
+	random := rand.New(rand.NewPCG(7, 7))
 	acked := 0
 	for kills := 0; acked < childBatches && kills < 200; kills++ {
 		acked = killed(t, dir, acked, 1+random.IntN(60), kills < 12)
@@ -258,18 +258,18 @@ func (o *childOutlet) Next(context.Context) (sdk.Delivery, error) {
 	if o.next == childBatches {
 		return sdk.Delivery{}, io.EOF
 	}
-	head := sdk.Header{First: uint64(o.next*childRecords) + 1, Receiver: "tcp.test"} //nolint:gosec // small
+	head := sdk.Header{First: uint64(o.next*childRecords) + 1, Receiver: "tcp.test"}
 	recs := make([]sdk.Record, childRecords)
 	for i := range recs {
 		recs[i] = sdk.Record{Kind: sdk.KindSyslog, Received: time.Unix(1, 0), Payload: []byte(childPayload(o.next*childRecords + i))}
 	}
 	raw, err := sdk.Encode(nil, head, recs)
 	o.next++
-	return sdk.Delivery{Number: uint64(o.next - o.from), Data: raw}, err //nolint:gosec // small
+	return sdk.Delivery{Number: uint64(o.next - o.from), Data: raw}, err
 }
 
 func (o *childOutlet) Ack(_ context.Context, through uint64, _ ...sdk.Rejection) error {
-	_, err := fmt.Fprintln(os.Stdout, o.from+int(through)) //nolint:gosec // small
+	_, err := fmt.Fprintln(os.Stdout, o.from+int(through))
 	return err
 }
 

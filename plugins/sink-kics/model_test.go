@@ -41,6 +41,7 @@ func bubble(t *testing.T, h *host, config string, test func(t *testing.T, s *sin
 func TestPace(t *testing.T) {
 	h := &host{}
 	bubble(t, h, `{"mode":"telemetry","rate":1000,"burst":10}`, func(t *testing.T, _ *sinkkics.Sink, o *outlet) {
+		t.Helper()
 		begun := time.Now()
 		n := o.deliver(t, 0, 5000)
 		o.waitAck(t, n)
@@ -57,6 +58,7 @@ func TestPace(t *testing.T) {
 
 func TestAcknowledgesAfterSettling(t *testing.T) {
 	bubble(t, &host{}, `{"mode":"telemetry","settle":200000000}`, func(t *testing.T, _ *sinkkics.Sink, o *outlet) {
+		t.Helper()
 		begun := time.Now()
 		o.waitAck(t, o.deliver(t, 0, 1))
 		if took := time.Since(begun); took < 200*time.Millisecond || took > 300*time.Millisecond {
@@ -68,6 +70,7 @@ func TestAcknowledgesAfterSettling(t *testing.T) {
 func TestProbesOnceASecondWithRealData(t *testing.T) {
 	h := &host{delay: 5 * time.Millisecond, closed: true}
 	bubble(t, h, `{"mode":"telemetry"}`, func(t *testing.T, _ *sinkkics.Sink, o *outlet) {
+		t.Helper()
 		n := o.deliver(t, 0, 50)
 		o.waitHold(t)
 		time.Sleep(10 * time.Second) // synthetic
@@ -92,6 +95,7 @@ func TestErrnos(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENOBUFS, syscall.EPERM, syscall.EIO} {
 		h := &host{pending: errno}
 		bubble(t, h, `{"mode":"telemetry"}`, func(t *testing.T, _ *sinkkics.Sink, o *outlet) {
+			t.Helper()
 			n := o.deliver(t, 0, 10)
 			if reason := o.waitHold(t); !strings.Contains(reason, errno.Error()) {
 				t.Errorf("holding: %q, want %q", reason, errno.Error())
@@ -108,6 +112,7 @@ func TestErrnos(t *testing.T) {
 func TestBrokenSender(t *testing.T) {
 	h := &host{pending: errors.New("the core's end has closed")}
 	bubble(t, h, `{"mode":"telemetry"}`, func(t *testing.T, _ *sinkkics.Sink, o *outlet) {
+		t.Helper()
 		n := o.deliver(t, 0, 10)
 		o.waitHold(t)
 		o.waitAck(t, n)
@@ -121,6 +126,7 @@ func TestBrokenSender(t *testing.T) {
 func TestTooLargeForThePath(t *testing.T) {
 	h := &host{refuse: map[string]syscall.Errno{"datagram 3": syscall.EMSGSIZE, "datagram 4": syscall.EMSGSIZE, "datagram 9": syscall.EMSGSIZE}}
 	bubble(t, h, `{"mode":"telemetry"}`, func(t *testing.T, _ *sinkkics.Sink, o *outlet) {
+		t.Helper()
 		o.waitAck(t, o.deliver(t, 0, 10))
 		if got := h.received(); fmt.Sprint(got) != fmt.Sprint([]string{"datagram 0", "datagram 1", "datagram 2", "datagram 5", "datagram 6", "datagram 7", "datagram 8"}) {
 			t.Fatalf("%q", got)
@@ -134,6 +140,7 @@ func TestTooLargeForThePath(t *testing.T) {
 func TestDrainConfirmsWhatWasTaken(t *testing.T) {
 	h := &host{}
 	bubble(t, h, `{"mode":"telemetry","rate":100}`, func(t *testing.T, s *sinkkics.Sink, o *outlet) {
+		t.Helper()
 		o.deliver(t, 0, 200)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -150,6 +157,7 @@ func TestDrainConfirmsWhatWasTaken(t *testing.T) {
 func TestDrainGivesUpOnAClosedPort(t *testing.T) {
 	h := &host{closed: true}
 	bubble(t, h, `{"mode":"telemetry"}`, func(t *testing.T, s *sinkkics.Sink, o *outlet) {
+		t.Helper()
 		o.deliver(t, 0, 10)
 		o.waitHold(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -193,6 +201,7 @@ func TestModel(t *testing.T) {
 		}
 		fault := ""
 		bubble(t, h, config, func(t *testing.T, _ *sinkkics.Sink, o *outlet) {
+			t.Helper()
 			ends := map[uint64]int{}
 			o.onAck = func(through uint64) {
 				arrived := map[string]bool{}

@@ -226,10 +226,10 @@ func (s udpSender) pending() error {
 	}
 	var value int
 	cerr := raw.Control(func(fd uintptr) {
-		value, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR) //nolint:gosec // descriptors fit an int
+		value, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
 	})
 	if cerr != nil || err != nil || value == 0 {
 		return errors.Join(cerr, err)
 	}
-	return os.NewSyscallError("send", syscall.Errno(value)) //nolint:gosec // errno values are small
+	return os.NewSyscallError("send", syscall.Errno(value))
 }

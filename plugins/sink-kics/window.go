@@ -133,12 +133,12 @@ func (w *window) next(dst [][]byte, n int) [][]byte {
 
 // waiting tells how many datagrams are to be sent.
 func (w *window) waiting() int {
-	return int(min(w.end()-w.sent, math.MaxInt32)) //nolint:gosec // bounded
+	return int(min(w.end()-w.sent, math.MaxInt32))
 }
 
 // advance says that n datagrams have been handed to the kernel.
 func (w *window) advance(n int, due time.Time) {
-	w.sent += uint64(n) //nolint:gosec // not negative
+	w.sent += uint64(n)
 	if n > 0 {
 		w.marks = append(w.marks, mark{position: w.sent, due: due})
 	}

@@ -49,7 +49,7 @@ func (c config) traits() sdk.Traits {
 func (c config) problems() []sdk.Problem {
 	var ps []sdk.Problem
 	if c.Protocol != "syslog" {
-		ps = append(ps, sdk.Problem{Path: []string{"protocol"}, Text: "the tcp receiver does not speak " + quote(c.Protocol), Advice: `write protocol = "syslog"`})
+		ps = append(ps, sdk.Problem{Path: []string{"protocol"}, Text: "the tcp receiver does not speak " + `"` + c.Protocol + `"`, Advice: `write protocol = "syslog"`})
 	}
 	if c.MaxMessage < minMaxMessage || c.MaxMessage > limitMaxMessage {
 		ps = append(ps, sdk.Problem{Path: []string{"max_message"}, Text: "must be from 2KiB to 512KiB"})
@@ -94,10 +94,10 @@ func schema() sdk.Schema {
 		Attributes: []sdk.Attribute{
 			{Name: "protocol", Type: sdk.TypeString, Default: "syslog", Enum: []string{"syslog"}, Doc: "What endpoints speak."},
 			{
-				Name: "max_message", Type: sdk.TypeBytes, Default: "64KiB", Min: number(minMaxMessage), Max: number(limitMaxMessage),
+				Name: "max_message", Type: sdk.TypeBytes, Default: "64KiB", Min: new(float64(minMaxMessage)), Max: new(float64(limitMaxMessage)),
 				Doc: "Longest message. A longer one closes its connection, is counted and logged.",
 			},
-			{Name: "idle_timeout", Type: sdk.TypeDuration, Default: "0s", Min: number(0), Doc: "Closes a connection that has sent nothing for this long; \"0s\" never does."},
+			{Name: "idle_timeout", Type: sdk.TypeDuration, Default: "0s", Min: new(float64(0)), Doc: "Closes a connection that has sent nothing for this long; \"0s\" never does."},
 		},
 		Blocks: []sdk.Block{{Name: "tls", Doc: "Makes the port speak TLS 1.2 or 1.3. Without it messages travel in clear text.", Schema: tlsSchema()}},
 	}
@@ -113,6 +113,5 @@ func tlsSchema() sdk.Schema {
 	}}
 }
 
-func number(n float64) *float64 { return &n }
-
+//go:fix inline
 func quote(s string) string { return `"` + s + `"` }

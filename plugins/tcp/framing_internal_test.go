@@ -48,8 +48,7 @@ func cut(chunks [][]byte) (messages []string, left string, err error) {
 }
 
 func reasonOf(err error) string {
-	var f *framingError
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*framingError](err); ok {
 		return f.reason
 	}
 	return ""

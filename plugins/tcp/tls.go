@@ -47,8 +47,7 @@ func (c tlsConfig) pair(s sdk.Setup) (pair tls.Certificate, attribute string, er
 }
 
 func configError(attribute string, err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
 		err = fmt.Errorf("%s: %w", path.Path, path.Err)
 	}
 	return &sdk.Error{Code: sdk.CodeConfig, Detail: err.Error(), Path: []string{"tls", attribute}}

@@ -26,7 +26,7 @@ func source(i int) netip.AddrPort {
 
 func TestOpaque(t *testing.T) {
 	h := sdktest.NewReceiver(t, udp.New(), sdktest.Options{Name: "udp.test", Config: `{"protocol":"opaque"}`})
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // test data
+	random := rand.New(rand.NewPCG(1, 2))
 	var want []sdk.Datagram
 	for i := range 3000 {
 		payload := make([]byte, random.IntN(1400))

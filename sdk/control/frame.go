@@ -46,8 +46,8 @@ func AppendDatagram(frame []byte, remote netip.AddrPort, unixNano int64, payload
 		frame = append(append(frame, 16), a[:]...)
 	}
 	frame = binary.LittleEndian.AppendUint16(frame, remote.Port())
-	frame = binary.LittleEndian.AppendUint64(frame, uint64(unixNano))     //nolint:gosec // two's complement on the wire
-	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(payload))) //nolint:gosec // at most 65535
+	frame = binary.LittleEndian.AppendUint64(frame, uint64(unixNano))
+	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(payload)))
 	return append(frame, payload...)
 }
 
@@ -63,7 +63,7 @@ func NextDatagram(b []byte) (remote netip.AddrPort, unixNano int64, payload, res
 	addr, _ := netip.AddrFromSlice(b[1 : 1+n])
 	b = b[1+n:]
 	remote = netip.AddrPortFrom(addr, binary.LittleEndian.Uint16(b))
-	unixNano = int64(binary.LittleEndian.Uint64(b[2:])) //nolint:gosec // two's complement on the wire
+	unixNano = int64(binary.LittleEndian.Uint64(b[2:]))
 	size := binary.LittleEndian.Uint32(b[10:])
 	b = b[14:]
 	if size > MaxDatagram || int(size) > len(b) {
@@ -89,5 +89,5 @@ func Split(b []byte) (content, rest []byte, ok bool, err error) {
 
 // PutLength writes the length field of a frame that was built behind FrameHeader reserved bytes.
 func PutLength(frame []byte) {
-	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-FrameHeader)) //nolint:gosec // at most MaxFrame
+	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-FrameHeader))
 }

@@ -22,7 +22,7 @@ const PayloadOverhead = 4
 
 // AppendPayload appends one payload to a send request under construction.
 func AppendPayload(frame, payload []byte) []byte {
-	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(payload))) //nolint:gosec // at most 65535
+	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(payload)))
 	return append(frame, payload...)
 }
 
@@ -47,7 +47,7 @@ type Answer struct {
 // Append appends the answer's bytes.
 func (a Answer) Append(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, a.Taken)
-	return binary.LittleEndian.AppendUint32(dst, uint32(a.Errno)) //nolint:gosec // errno values are small
+	return binary.LittleEndian.AppendUint32(dst, uint32(a.Errno))
 }
 
 // ParseAnswer reads an answer of AnswerBytes.

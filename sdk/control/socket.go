@@ -133,7 +133,7 @@ func withRights(f *os.File, send func(rights []byte) error) error {
 		return err
 	}
 	var serr error
-	if err := raw.Control(func(fd uintptr) { serr = send(unix.UnixRights(int(fd))) }); err != nil { //nolint:gosec // descriptors fit an int
+	if err := raw.Control(func(fd uintptr) { serr = send(unix.UnixRights(int(fd))) }); err != nil {
 		return err
 	}
 	return serr

@@ -63,8 +63,8 @@ func (s trackedSink) Run(ctx context.Context, n sdk.Network, in sdk.Outlet) erro
 }
 
 // open connects a plugin. Everything is closed when the test ends.
-func open(t testing.TB, impl sdk.Plugin, kind string, o Options) *border {
-	t.Helper()
+func open(tb testing.TB, impl sdk.Plugin, kind string, o Options) *border {
+	tb.Helper()
 	b := &border{tracked: newTracked()}
 	switch p := impl.(type) {
 	case sdk.Receiver:
@@ -72,24 +72,24 @@ func open(t testing.TB, impl sdk.Plugin, kind string, o Options) *border {
 	case sdk.Sink:
 		impl = trackedSink{p, b.tracked}
 	default:
-		t.Fatalf("%T is neither a receiver nor a sink", impl)
+		tb.Fatalf("%T is neither a receiver nor a sink", impl)
 	}
-	ours, theirs := controlPair(t)
+	ours, theirs := controlPair(tb)
 	b.network = newNetwork(ours, o)
 	pluginNetwork, readControl := sdk.OpenNetwork(theirs)
 	server := grpc.NewServer(append(sdk.ServerOptions(), grpc.WaitForHandlers(true))...)
-	if err := sdk.Register(server, impl, pluginNetwork, slog.New(slog.NewTextHandler(testLog(t), nil))); err != nil {
-		t.Fatal(err)
+	if err := sdk.Register(server, impl, pluginNetwork, slog.New(slog.NewTextHandler(testLog(tb), nil))); err != nil {
+		tb.Fatal(err)
 	}
 	lis := bufconn.Listen(pipeBytes)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(lis) })
 	wg.Go(func() { _ = readControl() })
 	wg.Go(b.network.run)
-	conn := dial(t, lis)
+	conn := dial(tb, lis)
 	var err error
 	if b.client, err = sdk.NewClient(conn, kind, sdk.WithCredit(o.Credit)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b.close = sync.OnceFunc(func() {
 		_ = conn.Close()
@@ -104,41 +104,41 @@ func open(t testing.TB, impl sdk.Plugin, kind string, o Options) *border {
 		select {
 		case <-stopped:
 		case <-time.After(promptly):
-			t.Errorf("the plugin did not end within %v", promptly)
+			tb.Errorf("the plugin did not end within %v", promptly)
 		}
 	})
-	t.Cleanup(b.close)
+	tb.Cleanup(b.close)
 	return b
 }
 
-func controlPair(t testing.TB) (ours, theirs *control.Socket) {
-	t.Helper()
+func controlPair(tb testing.TB) (ours, theirs *control.Socket) {
+	tb.Helper()
 	ours, file, err := control.Pair()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if theirs, err = control.Open(file); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ours, theirs
 }
 
-func dial(t testing.TB, lis *bufconn.Listener) *grpc.ClientConn {
-	t.Helper()
+func dial(tb testing.TB, lis *bufconn.Listener) *grpc.ClientConn {
+	tb.Helper()
 	options := append(sdk.DialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
 	conn, err := grpc.NewClient("passthrough:///plugin", options...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return conn
 }
 
 // testLog shows a plugin's log with the test's output while the test runs.
-func testLog(t testing.TB) io.Writer {
-	w := &logWriter{t: t}
-	t.Cleanup(w.stop)
+func testLog(tb testing.TB) io.Writer {
+	w := &logWriter{t: tb}
+	tb.Cleanup(w.stop)
 	return w
 }
 
@@ -181,30 +181,30 @@ func startRun(run func(context.Context) error) *runner {
 }
 
 // begin starts a Run and waits until the plugin is in it, or it was refused.
-func (b *border) begin(t testing.TB, run func(context.Context) error) *runner {
-	t.Helper()
+func (b *border) begin(tb testing.TB, run func(context.Context) error) *runner {
+	tb.Helper()
 	r := startRun(run)
-	t.Cleanup(r.cancel)
+	tb.Cleanup(r.cancel)
 	b.network.follow(r)
 	select {
 	case <-b.tracked.started:
 		b.tracked.started <- struct{}{} // for wait
 	case <-r.done:
 	case <-time.After(patience):
-		t.Fatalf("Run did not start within %v", patience)
+		tb.Fatalf("Run did not start within %v", patience)
 	}
 	return r
 }
 
 // wait returns what the client's Run and the plugin's own Run returned.
-func (b *border) wait(t testing.TB, r *runner, within time.Duration) error {
-	t.Helper()
+func (b *border) wait(tb testing.TB, r *runner, within time.Duration) error {
+	tb.Helper()
 	limit := time.NewTimer(within)
 	defer limit.Stop()
 	select {
 	case <-r.done:
 	case <-limit.C:
-		t.Fatalf("Run did not return within %v", within)
+		tb.Fatalf("Run did not return within %v", within)
 	}
 	select {
 	case <-b.tracked.started:
@@ -212,9 +212,9 @@ func (b *border) wait(t testing.TB, r *runner, within time.Duration) error {
 		return r.err // refused before the plugin saw it
 	}
 	select {
-	case <-b.tracked.ended:
+	case <-b.tracked.ended: //nolint:errcheck // the error is in r.err
 	case <-limit.C:
-		t.Fatalf("the plugin's Run did not return within %v", within)
+		tb.Fatalf("the plugin's Run did not return within %v", within)
 	}
 	return r.err
 }

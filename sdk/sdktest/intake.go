@@ -128,7 +128,7 @@ func (in *intake) state() state {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return state{
-		records: in.records[:len(in.records):len(in.records)], headers: slices.Clone(in.headers),
+		records: slices.Clip(in.records), headers: slices.Clone(in.headers),
 		acked: in.acked, fault: in.fault, changed: in.changed,
 	}
 }

@@ -82,8 +82,7 @@ func (n *network) answer(m *proto.Control) {
 		return
 	}
 	result := &proto.Result{}
-	var e *sdk.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sdk.Error](err); ok {
 		result.Error = &proto.Error{Code: string(e.Code), Detail: e.Detail, Retryable: e.Retryable}
 	}
 	_ = n.sock.Send(&proto.Control{Id: m.GetId(), Kind: &proto.Control_Result{Result: result}}, file, patience)

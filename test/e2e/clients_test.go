@@ -84,7 +84,7 @@ const syslogHead = "<134>1 2026-11-23T10:00:00.000000Z endpoint app - - - "
 
 // messages makes n distinct lines of different lengths.
 func messages(prefix string, n int) []string {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // test data, repeatable
+	r := rand.New(rand.NewPCG(1, 2))
 	out := make([]string, n)
 	for i := range out {
 		out[i] = fmt.Sprintf("%s-%07d %s", prefix, i, strings.Repeat("x", r.IntN(300)))
@@ -134,7 +134,7 @@ func loggerUDP(t *testing.T, ns *netlab.Namespace, file, target string, port int
 
 // datagrams makes n distinct payloads of 1 to 1400 bytes; the first four bytes, where there are as many, are a number.
 func datagrams(seed uint64, n int) [][]byte {
-	r := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // test data, repeatable
+	r := rand.New(rand.NewPCG(seed, 7))
 	out := make([][]byte, 0, n)
 	seen := map[string]bool{}
 	for len(out) < n {
@@ -146,7 +146,7 @@ func datagrams(seed uint64, n int) [][]byte {
 			b[i] = byte(r.Uint32())
 		}
 		if len(b) >= 8 {
-			binary.BigEndian.PutUint32(b, uint32(len(out))) //nolint:gosec // small
+			binary.BigEndian.PutUint32(b, uint32(len(out)))
 		}
 		if !seen[string(b)] {
 			seen[string(b)] = true

@@ -137,7 +137,7 @@ func startSolo(t *testing.T, faults []mock.Fault) *solo {
 	writeFile(t, filepath.Join(dir, "config", "site.hcl"), config, 0o600)
 	s := &solo{udp: fmt.Sprintf("127.0.0.1:%d", port)}
 	s.node = node{t: t, name: "solo", config: filepath.Join(dir, "config"), state: filepath.Join(dir, "s"), out: &logBuffer{}}
-	s.cmd = exec.Command(filepath.Join(binDir(t), "sluice"), "run", "--config", s.config, //nolint:gosec,noctx // built by this test, ended by it
+	s.cmd = exec.Command(filepath.Join(binDir(t), "sluice"), "run", "--config", s.config, //nolint:noctx // built by this test, ended by it
 		"--state", s.state, "--plugins", plugins, "--log-format", "json")
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.cmd.Start(); err != nil {

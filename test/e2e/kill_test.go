@@ -71,7 +71,7 @@ func TestKilledProcessesLoseNothingAcknowledged(t *testing.T) {
 		}
 		ids[r.ID] = true
 	}
-	delivered := uint64(len(ids) + distinct(kics[0].all()) + distinct(kics[1].all())) //nolint:gosec // counts
+	delivered := uint64(len(ids) + distinct(kics[0].all()) + distinct(kics[1].all()))
 	t.Logf("%d records durable on the near side, %d in the file, %d and %d distinct datagrams", near, len(ids), distinct(kics[0].all()), distinct(kics[1].all()))
 	if delivered != near {
 		t.Errorf("%d records came out, %d had been made durable", delivered, near)
@@ -147,7 +147,7 @@ func dialTLS(ctx context.Context, ns *netlab.Namespace) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a self-signed certificate of the test's own node
+	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()

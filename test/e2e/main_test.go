@@ -39,7 +39,7 @@ func binDir(t *testing.T) string {
 		if os.Getenv("E2E_RACE") == "1" {
 			args = append(args, "-race") // several times slower: a target of its own
 		}
-		build := exec.Command("go", append(args, "./cmd/...")...) //nolint:noctx,gosec // belongs to the whole run
+		build := exec.Command("go", append(args, "./cmd/...")...) //nolint:noctx // belongs to the whole run
 		build.Dir = "../.."
 		if out, err := build.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("build: %w\n%s", err, out)

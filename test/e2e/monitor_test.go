@@ -116,8 +116,8 @@ func sendFromMonitoringPoint(t *testing.T, p *pair, payload string) {
 		lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 			var serr error
 			err := raw.Control(func(fd uintptr) {
-				serr = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 1), //nolint:gosec // a descriptor
-					unix.BindToDevice(int(fd), netlab.PlantMonitoring)) //nolint:gosec // a descriptor
+				serr = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 1),
+					unix.BindToDevice(int(fd), netlab.PlantMonitoring))
 			})
 			return errors.Join(err, serr)
 		}}

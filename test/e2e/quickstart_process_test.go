@@ -52,7 +52,7 @@ func newQuickstart(t *testing.T) *quickstart {
 	t.Cleanup(func() {
 		if q.cmd != nil && q.end != nil {
 			_ = q.cmd.Process.Kill()
-			<-q.end
+			<-q.end // it was killed
 		}
 		if t.Failed() {
 			t.Logf("sluice run:\n%s", tail(q.out))
@@ -80,7 +80,7 @@ func portFree(ctx context.Context, network, address string) error {
 // start runs the program and waits until both nodes are ready and the link is up.
 func (q *quickstart) start() {
 	q.t.Helper()
-	q.cmd = exec.Command(filepath.Join(binDir(q.t), "sluice"), "run", "--state", q.state, "--log-level", "debug")
+	q.cmd = exec.Command(filepath.Join(binDir(q.t), "sluice"), "run", "--state", q.state, "--log-level", "debug") //nolint:noctx // ended by this test
 	q.cmd.Stdout, q.cmd.Stderr = q.out, q.out
 	begin := time.Now()
 	if err := q.cmd.Start(); err != nil {

@@ -7,22 +7,26 @@ type Fault string
 const (
 	None Fault = ""
 
-	// Before the plugin serves.
+	// Faults before the plugin serves.
+
 	ExitSilently  Fault = "exit-silently"  // the process exits with status 0
 	ExitLoudly    Fault = "exit-loudly"    // a line on standard error, status 3
 	StdoutGarbage Fault = "stdout-garbage" // a line on standard output in front of the greeting
 	StdoutFlood   Fault = "stdout-flood"   // a megabyte without a line break there
 	NeverServes   Fault = "never-serves"
 
-	// While it is asked what it is.
+	// Faults while it is asked what it is.
+
 	PanicDescribe Fault = "panic-describe"
 	HangDescribe  Fault = "hang-describe"
 	PanicValidate Fault = "panic-validate"
 
-	// When it is configured.
+	// Faults when it is configured.
+
 	RefuseConfig Fault = "refuse-config"
 
-	// While it runs.
+	// Faults while it runs.
+
 	PanicRun      Fault = "panic-run"
 	HangRun       Fault = "hang-run"    // ignores the end of its context
 	HangDrain     Fault = "hang-drain"  // Drain does not return, Run goes on
