@@ -1,11 +1,3 @@
-// Package floor keeps the few numbers of a link that must survive a restart so
-// that no session is opened twice and none can be replayed: on the send side
-// the last session number, on the receive side the newest session accepted and
-// how far its frame counter had come.
-//
-//	Store ─> temporary file ─> fsync ─> rename ─> fsync of the directory
-//
-// It must not decide anything about sessions; send and recv do.
 package floor
 
 import (
@@ -88,7 +80,7 @@ func checksum(b []byte) uint32 {
 }
 
 func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // G304: path is built from the state directory
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -97,7 +89,7 @@ func writeSynced(path string, b []byte) error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // G304: the state directory
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

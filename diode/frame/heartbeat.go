@@ -39,7 +39,7 @@ type Heartbeat struct {
 // Append appends the plaintext of the heartbeat to b.
 func (h *Heartbeat) Append(b []byte) []byte {
 	b = h.Origin.Append(b)
-	b = binary.BigEndian.AppendUint64(b, uint64(h.Clock.UnixNano())) //nolint:gosec // G115: two's complement on the wire
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Clock.UnixNano()))
 	b = binary.BigEndian.AppendUint32(b, uint32(min(h.Every.Milliseconds(), 1<<32-1)))
 	b = append(b, byte(len(h.Bounds)))
 	for _, x := range h.Bounds {
@@ -65,7 +65,7 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 		return h, fmt.Errorf("%w: heartbeat of %d bytes", ErrBody, len(b))
 	}
 	h.Origin = origin
-	h.Clock = time.Unix(0, int64(binary.BigEndian.Uint64(b))) //nolint:gosec // G115: two's complement on the wire
+	h.Clock = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
 	h.Every = time.Duration(binary.BigEndian.Uint32(b[8:])) * time.Millisecond
 	count := int(b[12])
 	b = b[heartbeatFixed:]

@@ -17,7 +17,7 @@ const (
 // Suite says how the session secret travels and which algorithms follow.
 type Suite uint16
 
-// SuiteRandom: 32 random bytes in the announcement, HKDF-SHA-256, AES-256-GCM.
+// SuiteRandom is 32 random bytes in the announcement, HKDF-SHA-256, AES-256-GCM.
 // The secrecy of the traffic rests on the pre-shared key, which is the HKDF
 // salt.
 const SuiteRandom Suite = 1

@@ -74,7 +74,7 @@ func (w *walk) batch(b diode.Batch) error {
 	}
 	w.delivered[b.Seq] = true
 	if b.Late {
-		if !w.missing[b.Seq] && !(w.open && b.Seq >= w.next) {
+		if !w.missing[b.Seq] && (!w.open || b.Seq < w.next) {
 			return fmt.Errorf("batch %v late, but never missing", b.BatchID)
 		}
 		delete(w.missing, b.Seq)

@@ -49,7 +49,7 @@ func (s *Source) Add(data []byte, weight uint32) uint64 {
 func (s *Source) Rewind(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cursor = max(int(s.sent)-n, 0) //nolint:gosec // G115: a test's number of batches
+	s.cursor = max(int(s.sent)-n, 0)
 }
 
 // Next implements send.Source.

@@ -49,7 +49,7 @@ func epoch(n byte) (e [16]byte) {
 // its socket was closed is no fault.
 func start(tb testing.TB, f func(context.Context) error) (stop func()) {
 	tb.Helper()
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // stop must work after the test's context ended
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f(ctx) }()
 	stopped := false

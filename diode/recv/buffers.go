@@ -18,7 +18,7 @@ type buffers struct {
 	free [maxBuffer + 1][][]byte
 }
 
-func bufferSize(n int) int { return max(minBuffer, bits.Len(uint(max(n, 1)-1))) } //nolint:gosec // G115: not negative
+func bufferSize(n int) int { return max(minBuffer, bits.Len(uint(max(n, 1)-1))) }
 
 // get returns a buffer of length n.
 func (p *buffers) get(n int) []byte {

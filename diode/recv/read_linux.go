@@ -50,8 +50,8 @@ func newMultiReader(conn PacketReader) *multiReader {
 	err = raw.Control(func(fd uintptr) {
 		// Both are optional: without them datagrams come one by one, and
 		// drops are not counted.
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)    //nolint:gosec // G115: a file descriptor
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1) //nolint:gosec // G115: a file descriptor
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	})
 	if err != nil {
 		return nil
@@ -86,7 +86,7 @@ func (m *multiReader) recvmmsg(fd uintptr) bool {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m.msgs[0])), chunkSlots, unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // G103: recvmmsg(2) takes an array
 		switch errno {
 		case 0:
-			m.n, m.err = int(n), nil //nolint:gosec // G115: at most chunkSlots
+			m.n, m.err = int(n), nil
 			return true
 		case unix.EINTR:
 			continue
@@ -107,7 +107,7 @@ func (m *multiReader) take(c *chunk, i int) {
 	oob := m.oobs[i][:msg.hdr.Controllen]
 	for len(oob) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0])) //nolint:gosec // G103: cmsg(3)
-		size := int(h.Len)                            //nolint:gosec // G115: checked next
+		size := int(h.Len)
 		if size < unix.CmsgLen(4) || size > len(oob) {
 			break
 		}
@@ -136,7 +136,7 @@ func growBuffer(conn PacketReader) (granted int, err error) {
 	}
 	var inner error
 	err = raw.Control(func(fd uintptr) {
-		s := int(fd) //nolint:gosec // G115: a file descriptor
+		s := int(fd)
 		if unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantBuffer) != nil {
 			inner = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF, wantBuffer)
 		}

@@ -42,7 +42,7 @@ func (b *block) open(number uint64, first uint32, now time.Time) {
 func (b *block) begin(shardBytes int) {
 	i := b.fill / shardBytes
 	if b.starts[i] == frame.NoStart {
-		b.starts[i] = uint16(b.fill % shardBytes) //nolint:gosec // G115: a shard is below 64 KiB
+		b.starts[i] = uint16(b.fill % shardBytes)
 	}
 }
 
@@ -75,12 +75,12 @@ func (b *block) header(i, shardBytes int) frame.Header {
 		Block: b.number,
 		Code:  b.code,
 		Flags: b.flags,
-		Index: uint8(i), //nolint:gosec // G115: below fec.MaxShards
+		Index: uint8(i),
 		Shard: uint16(shardBytes),
 		Start: frame.NoStart,
 	}
 	if b.code != frame.CodeOpen {
-		h.K, h.M = uint8(b.shape.Data), uint8(b.shape.Parity) //nolint:gosec // G115: the shape was checked
+		h.K, h.M = uint8(b.shape.Data), uint8(b.shape.Parity)
 	}
 	if b.code == frame.CodeOpen || i < b.shape.Data {
 		h.Start = b.starts[i]

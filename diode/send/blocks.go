@@ -11,7 +11,7 @@ import (
 func (st *stream) openBlock(now time.Time) {
 	first := uint32(frame.BlockHeaderBytes)
 	if st.cur.off > 0 {
-		first += uint32(st.cur.size() - st.cur.off) //nolint:gosec // G115: at most diode.MaxBatchBytes
+		first += uint32(st.cur.size() - st.cur.off)
 		if int(first) >= st.bulk.Data*st.bulk.ShardBytes {
 			first = frame.NoBatch
 		}

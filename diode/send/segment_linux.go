@@ -29,7 +29,7 @@ func newSegmenter(conn PacketWriter) *segmenter {
 	}
 	known := false
 	err := raw.Control(func(fd uintptr) {
-		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT) //nolint:gosec // G115: a file descriptor
+		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		known = err == nil
 	})
 	if err != nil || !known {
@@ -45,7 +45,7 @@ func newSegmenter(conn PacketWriter) *segmenter {
 
 // send hands over the frames in b, each of size bytes, the last one at most.
 func (g *segmenter) send(b []byte, size int) error {
-	binary.NativeEndian.PutUint16(g.oob[unix.CmsgLen(0):], uint16(size)) //nolint:gosec // G115: a frame is below 64 KiB
+	binary.NativeEndian.PutUint16(g.oob[unix.CmsgLen(0):], uint16(size))
 	g.p = b
 	if err := g.raw.Write(g.call); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (g *segmenter) send(b []byte, size int) error {
 
 func (g *segmenter) sendmsg(fd uintptr) bool {
 	for {
-		_, g.err = unix.SendmsgN(int(fd), g.p, g.oob, nil, unix.MSG_DONTWAIT) //nolint:gosec // G115: a file descriptor
+		_, g.err = unix.SendmsgN(int(fd), g.p, g.oob, nil, unix.MSG_DONTWAIT)
 		if !errors.Is(g.err, unix.EINTR) {
 			return !errors.Is(g.err, unix.EAGAIN)
 		}
@@ -78,10 +78,10 @@ func forbidFragments(conn PacketWriter, ipv6 bool) error {
 	var err error
 	ctl := raw.Control(func(fd uintptr) {
 		if ipv6 {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO) //nolint:gosec // G115: a file descriptor
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO)
 			return
 		}
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO) //nolint:gosec // G115: a file descriptor
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
 	})
 	if err := errors.Join(ctl, err); err != nil {
 		return fmt.Errorf("send: forbid fragments: %w", err)

@@ -134,9 +134,9 @@ func TestSmallBlockSpreadsItsParity(t *testing.T) {
 				}
 			}
 		}
-		want := []time.Duration{5, 10, 10, 25, 55}
+		const ms = time.Millisecond
+		want := []time.Duration{5 * ms, 10 * ms, 10 * ms, 25 * ms, 55 * ms}
 		for i := range want {
-			want[i] *= time.Millisecond
 			if i >= len(at) || at[i] != want[i] {
 				t.Fatalf("left at %v, want %v", at, want)
 			}

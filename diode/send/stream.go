@@ -146,7 +146,7 @@ func (st *stream) start(b diode.Batch, buf []byte, final bool, flags uint8) {
 	}
 	h := frame.BatchHeader{
 		Flags:     flags,
-		Length:    uint32(len(b.Data)), //nolint:gosec // G115: checked against diode.MaxBatchBytes
+		Length:    uint32(len(b.Data)),
 		Seq:       b.Seq,
 		SumBefore: b.SumBefore,
 		Weight:    b.Weight,

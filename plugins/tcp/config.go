@@ -112,6 +112,3 @@ func tlsSchema() sdk.Schema {
 		{Name: "verify_clients", Type: sdk.TypeBool, Default: false, Doc: "Takes only clients with a certificate of client_ca_file; its URI or common name becomes the endpoint's identity."},
 	}}
 }
-
-//go:fix inline
-func quote(s string) string { return `"` + s + `"` }

@@ -34,7 +34,7 @@ func binDir(t *testing.T) string {
 		if programs.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/...")
+		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/...") //nolint:noctx // belongs to the whole run
 		build.Dir = "../.."
 		if out, err := build.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("build: %w\n%s", err, out)
