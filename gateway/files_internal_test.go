@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestADirectoryOfTheNodeIsForItsOwnerOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "plant")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "new")} {
+		if err := privateDir(path); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v %v", path, st.Mode(), err)
+		}
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := privateDir(file); err == nil {
+		t.Error("a file is taken for a directory")
+	}
+}
+
+// Whoever starts first makes the key; nobody ever reads half of one, and all have the same.
+func TestOneKeyIsMadeHoweverManyMakeIt(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	keys := make([][keyBytes]byte, 16)
+	for i := range keys {
+		wg.Go(func() {
+			if err := ensureKey(dir, "d", "p"); err != nil {
+				t.Error(err)
+			}
+			var err error
+			if keys[i], err = readKey(dir, "d", "p"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, k := range keys {
+		if k != keys[0] {
+			t.Fatal("keys differ")
+		}
+	}
+	if names, _ := filepath.Glob(filepath.Join(dir, "keys", ".*")); len(names) != 0 {
+		t.Errorf("left %q", names)
+	}
+}
+
+func TestHealthFitsAHeartbeat(t *testing.T) {
+	for name, n := range map[string]near{
+		"short":            {Node: "plant", Version: "0.1.0", Guard: "ok", Plugins: 2, Running: 1, Behind: 7},
+		"long":             {Node: strings.Repeat("n", 63), Version: strings.Repeat("v", 500), Guard: "unknown", Behind: 1 << 63, Warnings: 1 << 30},
+		"escaped by JSON":  {Node: strings.Repeat("\x01", 63), Version: strings.Repeat("\"", 63), Guard: "ok"},
+		"cut in a letter":  {Node: strings.Repeat("é", 63), Version: strings.Repeat("é", 63), Guard: "ok"},
+		"nothing to speak": {},
+	} {
+		b := n.encode()
+		var got near
+		if err := json.Unmarshal(b, &got); err != nil || len(b) > maxHealth || got.Behind != n.Behind {
+			t.Errorf("%s: %d bytes, %v: %s", name, len(b), err, b)
+		}
+	}
+}
