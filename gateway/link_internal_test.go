@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,9 +28,10 @@ func testDiode() *config.Diode {
 func TestALinkThatCannotStartSaysSoOncePerCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		cause := errors.New("no interface eno2")
+		var cause atomic.Value
+		cause.Store(errors.New("no interface eno2"))
 		l := &link{diode: testDiode(), direction: "send", log: slog.New(slog.NewTextHandler(&out, nil))}
-		l.start = func(context.Context, *link) error { return cause }
+		l.start = func(context.Context, *link) error { err, _ := cause.Load().(error); return err }
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := start(func() error { return l.run(ctx) })
 		time.Sleep(30 * time.Second)
@@ -37,7 +39,7 @@ func TestALinkThatCannotStartSaysSoOncePerCause(t *testing.T) {
 		if got := l.status().State; got != "down: no interface eno2" {
 			t.Errorf("state %q", got)
 		}
-		cause = errors.New("no address on it")
+		cause.Store(errors.New("no address on it"))
 		time.Sleep(2 * time.Second)
 		cancel()
 		if err := ran.wait(); err != nil {
