@@ -3,6 +3,7 @@ package console_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,11 +100,24 @@ func sample() console.Status {
 		}},
 		Spools: []console.Spool{{
 			Origin: "via plant-to-dmz", Class: "bulk", State: "ok", First: 1, Next: 13, Entries: 12, Bytes: 4096,
-			Cursors: map[string]console.Cursor{"link.plant-to-dmz": {Acked: 10, LagRecords: 2}}, Lost: console.Drop{Batches: 1, Records: 4},
+			Error: "no space left on device",
+			Cursors: map[string]console.Cursor{
+				"link.plant-to-dmz": {Acked: 10, LagEntries: 2, LagBytes: 700, LagRecords: 2, Dropped: console.Drop{Batches: 6, Records: 66}},
+			},
+			Dropped: map[string]console.Drop{"full": {Batches: 1, Records: 7}}, Lost: console.Drop{Batches: 1, Records: 4},
 		}},
-		Links: []console.Link{{Name: "plant-to-dmz", Direction: "receive", State: "up", Peer: "gw-dmz", Lost: console.Drop{Batches: 3, Records: 9}}},
+		Links: []console.Link{
+			{Name: "plant-to-dmz", Direction: "receive", State: "up", Peer: "gw-plant at 10.99.0.2:5760", Lost: console.Drop{Batches: 3, Records: 9},
+				Receive: &console.ReceiveEnd{
+					Session: 8, Epoch: "6a0cf1b2d3e4f5061728394a5b6c7d8e", LastHeartbeat: at, Health: json.RawMessage(`{"node":"gw-plant"}`),
+					NearAccepted: 12, NearSent: 10, Next: 11, Batches: 7, Bytes: 2900, Gaps: 1, GapRecords: 9,
+				}},
+			{Name: "back", Direction: "send", State: "holding: network is down", Peer: "gw-x 10.99.1.2:5760", Send: &console.SendEnd{
+				Session: 3, ShardBytes: 1408, DataShards: 64, ParityShards: 16, Frames: 90, WireBytes: 130000, Batches: 2, Holds: 1, HoldingSince: at,
+			}},
+		},
 		Sinks: []console.Sink{{
-			Name: "kics.node-a", Delivery: "sent", Takes: []string{"udp.kics-agents"}, Records: 9, Holding: "connection refused",
+			Name: "kics.node-a", Delivery: "sent", Takes: []string{"udp.kics-agents"}, Records: 9, Last: &at, Holding: "connection refused",
 			Plugin: console.Plugin{Status: "running", PID: 99}, Refused: map[string]uint64{"dial tcp 10.0.0.1:22": 1},
 		}},
 		Exceptions: []console.Exception{{Name: "legacy", Allows: "unencrypted_udp", On: "receiver.udp.x", Until: "2027-03-31", ApprovedBy: "j.doe", Reason: "old"}},
@@ -119,11 +133,89 @@ func TestTextShowsEveryLossAndEveryWeakness(t *testing.T) {
 	for _, want := range []string{
 		"node gw-plant (site substation-7)", "eno3", "monitoring", "encryption declared", "backing-off, 2 restarts: exit status 2",
 		"dropped by the kernel's socket queue: 5 datagrams", "dropped (spool-full): 1 batches, 7 records", "refused (allow_from): 3",
-		"2 records behind", "lost to damage on disk: 1 entries, 4 records", "missing: 3 batches, 9 records", "9 records sent",
+		"2 records behind", "no space left", "dropped before it had them: 6 batches, 66 records", "lost to damage on disk: 1 entries, 4 records", "missing: 3 batches, 9 records", "9 records sent",
 		"holding: connection refused", "refused (dial tcp 10.0.0.1:22): 1", "unencrypted_udp on receiver.udp.x", "something is closed",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("text lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+// TestTheDocumentShowsWhatIsServed keeps the names of fields: programs read them.
+func TestTheDocumentShowsWhatIsServed(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/formats/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(doc), "```json\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	var want bytes.Buffer
+	enc := json.NewEncoder(&want)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(sample()); err != nil {
+		t.Fatal(err)
+	}
+	if shown != want.String() {
+		t.Fatalf("docs/formats/status.md must show:\n%s", want.String())
+	}
+}
+
+// A node that has just begun to listen has no time to answer: it is alive all the same.
+func TestAServerThatDoesNotAnswerYetKeepsItsSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), console.SocketName)
+	first, err := console.Listen(t.Context(), path, sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := console.Listen(t.Context(), path, sample); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("%v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What status reads may be given up as soon as Run has returned.
+func TestStatusIsNotAskedAfterTheEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), console.SocketName)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s, err := console.Listen(t.Context(), path, func() console.Status {
+		close(asked)
+		<-answer
+		return sample()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	fetched := make(chan struct{})
+	go func() {
+		defer close(fetched)
+		_, _ = console.Fetch(t.Context(), path)
+	}()
+	<-asked
+	cancel()
+	select {
+	case <-done:
+		t.Error("Run returned while status was asked")
+	case <-fetched: // the connection has been cut; the call goes on
+	}
+	close(answer)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPathThatIsADirectoryIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), console.SocketName)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := console.Listen(t.Context(), path, sample); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("%v", err)
 	}
 }
