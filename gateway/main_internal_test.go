@@ -25,7 +25,7 @@ func testOrigin(t *testing.T, dir, name string, o spool.Options) *origin {
 }
 
 // testBatch encodes one batch of one receiver with the payloads given.
-func testBatch(t *testing.T, receiver string, stream sdk.StreamID, payloads ...string) []byte {
+func testBatch(t testing.TB, receiver string, stream sdk.StreamID, payloads ...string) []byte {
 	t.Helper()
 	got := make(chan []byte, 1)
 	w, err := sdk.NewWriter(keepBatch(got), sdk.Setup{Name: receiver, Stream: stream}, sdk.WriterOptions{Linger: time.Hour})
