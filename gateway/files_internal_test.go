@@ -73,3 +73,16 @@ func TestHealthFitsAHeartbeat(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileThatIsThereIsNotWrittenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	for _, content := range []string{"first", "second"} {
+		if err := writeOnce(path, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if st, serr := os.Stat(path); err != nil || serr != nil || string(b) != "first" || st.Mode().Perm() != 0o600 {
+		t.Fatalf("%q %v %v %v", b, st.Mode(), err, serr)
+	}
+}
