@@ -148,6 +148,35 @@ func TestWindowModel(t *testing.T) {
 	})
 }
 
+// A session ends before its counter would leave 32 bits.
+func TestWindowEndsWithTheSession(t *testing.T) {
+	var w frame.Window
+	if !w.Fresh(frame.MaxFrames - 1) {
+		t.Error("the last counter is refused")
+	}
+	if w.Fresh(frame.MaxFrames) {
+		t.Error("a counter beyond the last is accepted")
+	}
+}
+
+// Every bit of the counter is in the nonce: what is sealed under two counters
+// of a session never shares its key stream.
+func TestNonceHoldsTheWholeCounter(t *testing.T) {
+	h, seen := vectorShardHeader(), map[string]int{}
+	for bit := range 65 {
+		h.Counter = 0
+		if bit < 64 {
+			h.Counter = 1 << bit
+		}
+		sealed := vectorSealer(t).Seal(make([]byte, 0, 256), &h, vectorShard())
+		body := string(sealed[frame.HeaderBytes : len(sealed)-frame.TagBytes])
+		if other, ok := seen[body]; ok {
+			t.Fatalf("counters that differ in bits %d and %d give the same key stream", other, bit)
+		}
+		seen[body] = bit
+	}
+}
+
 func TestSealingDoesNotAllocate(t *testing.T) {
 	s, o := vectorSealer(t), vectorOpener(t)
 	h := vectorShardHeader()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/floor"
 	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/diode/linktest"
 	"github.com/sluice-gateway/sluice/diode/recv"
@@ -120,6 +121,25 @@ func TestReplayAfterRestart(t *testing.T) {
 		replay()
 		if st := x.rx.Stats(); st.Sessions != 0 || st.BelowFloor != 1 || st.SenderWentBack != 1 || st.UnknownSession != 2 {
 			t.Errorf("below the floor: %+v", st)
+		}
+	})
+}
+
+// The floor is on disk as soon as a session is accepted: a receiver that is
+// killed right after must not take an older one.
+func TestFloorIsStoredBeforeUse(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(x *far, n *near) {
+		x.stop()
+		x.rx, x.stop = run(x.t, config(x.link, x.sink, dir))
+		n.announce()
+		after(time.Millisecond) // sooner than anything is stored by time
+		file, err := floor.Open(dir, "recv", frame.LinkID("test"), n.key.ID)
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		if m, err := file.Load(); err != nil || m.Session != n.id {
+			x.t.Errorf("stored %+v, %v; session %d is accepted", m, err, n.id)
 		}
 	})
 }

@@ -64,6 +64,44 @@ func TestHoleWaitsForRepeats(t *testing.T) {
 	})
 }
 
+// What came before it was due waits for all that is due before it, and what is
+// missing between two that wait is a hole, too.
+func TestSeveralHoles(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		follow := func(seq uint64) { n.link.Inject(n.flagged(frame.FlagCopiesFollow, batch(seq))[0]) }
+		n.send(batch(1))
+		follow(3)
+		follow(5)
+		follow(2)
+		after(time.Millisecond)
+		x.expect("1, 2, 3")
+		follow(7)
+		n.send(batch(9)) // no copy of what is missing below it will follow
+		after(time.Millisecond)
+		x.expect("1, 2, 3, gap 4-4 weight 10 link, 5, gap 6-6 weight 10 link, 7, gap 8-8 weight 10 link, 9")
+	})
+}
+
+// Before its time a hole is declared only when the heartbeat says that every
+// copy of all of it has left, and thousands of frames have passed since.
+func TestHoleIsDeclaredUpToSentThrough(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		sent := func(through uint64) {
+			bounds := frame.Bounds{First: 1, Sent: through, SentSum: 10 * through, Accepted: 4, AcceptedSum: 40}
+			n.beat(bounds)
+			n.counter += 5000
+			n.beat(bounds)
+			after(200 * time.Millisecond)
+		}
+		n.send(batch(1))
+		n.link.Inject(n.flagged(frame.FlagCopiesFollow, batch(4))[0])
+		sent(2) // a copy of 3 may still come
+		x.expect("1")
+		sent(3)
+		x.expect("1, gap 2-3 weight 20 link, 4")
+	})
+}
+
 func TestTailIsNamedByHeartbeat(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))

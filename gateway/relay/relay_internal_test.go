@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 
@@ -47,6 +48,31 @@ func TestFileLimit(t *testing.T) {
 	}
 	if n := r.Stats().Refused[RefusedFileLimit]; n != 1 {
 		t.Errorf("%d refused", n)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// However an address is written, it is compared as the prefix means it.
+func TestAllowedAddresses(t *testing.T) {
+	r := New(Grants{Component: "test.allow", AllowFrom: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("fe80::/10"),
+	}}, nil, slog.New(slog.DiscardHandler))
+	for address, want := range map[string]bool{
+		"192.0.2.9":           true,
+		"::ffff:192.0.2.9":    true,
+		"198.51.100.1":        false,
+		"::ffff:198.51.100.1": false,
+		"192.0.3.9":           false,
+		"2001:db8::9":         true,
+		"2001:db9::9":         false,
+		"fe80::9%eno1":        true,
+		"::1":                 false,
+	} {
+		if got := r.allowed(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: allowed %v, want %v", address, got, want)
+		}
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
