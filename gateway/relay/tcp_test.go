@@ -304,6 +304,41 @@ func TestDialTCP(t *testing.T) {
 	}
 }
 
+// TestDialsCountAsConnections: what a plugin dials takes a place as long as it is open; an attempt that failed takes none.
+func TestDialsCountAsConnections(t *testing.T) {
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() //nolint:errcheck // a test's
+	target, guarded := addrOf(ln.Addr()), netip.MustParseAddrPort("127.0.0.1:1")
+	r := newRig(t, relay.Grants{Connect: []netip.AddrPort{target, guarded}, MaxConnections: 1})
+	p := r.attach(t)
+	for range 3 {
+		if e, _ := p.ask(dialTo("tcp", guarded.String())); e.GetCode() != string(sdk.CodeRefused) {
+			t.Fatalf("refused by the guard: %v", e)
+		}
+	}
+	e, f := p.ask(dialTo("tcp", target.String()))
+	if e != nil {
+		t.Fatal(e)
+	}
+	plugin := stream(t, f)
+	e, f = p.ask(dialTo("tcp", target.String()))
+	if e.GetCode() != string(sdk.CodeUnavailable) || !e.GetRetryable() || f != nil {
+		t.Errorf("beyond the limit: %v", e)
+	}
+	if n := r.Stats().Refused[relay.RefusedMaxConnections]; n != 1 {
+		t.Errorf("%d refused", n)
+	}
+	_ = plugin.Close()
+	waitFor(t, "closed", func() bool { return r.Stats().Open == 0 })
+	if e, f = p.ask(dialTo("tcp", target.String())); e != nil {
+		t.Fatalf("after it was closed: %v", e)
+	}
+	stream(t, f)
+}
+
 // TestBeyondTheGrants: every request that the block does not allow is refused, counted by what it asked for and logged.
 func TestBeyondTheGrants(t *testing.T) {
 	target := "192.0.2.1:20001"
