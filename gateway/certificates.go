@@ -129,7 +129,7 @@ func storeCertificate(dir, name string, c sdk.Certificate) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".crt"), c.ChainPEM, 0o644); err != nil { //nolint:gosec // a certificate is public
+	if err := os.WriteFile(filepath.Join(dir, name+".crt"), c.ChainPEM, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, name+".key"), c.KeyPEM, 0o600)

@@ -95,7 +95,7 @@ func (e envelope) append(dst []byte) []byte {
 	}
 	dst = binary.LittleEndian.AppendUint64(dst, e.gap.Last)
 	dst = binary.LittleEndian.AppendUint64(dst, e.gap.Weight)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.gap.DeclaredAt.UnixNano())) //nolint:gosec // two's complement
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.gap.DeclaredAt.UnixNano()))
 	reason := e.gap.Reason[:min(len(e.gap.Reason), 255)]
 	return append(append(dst, byte(len(reason))), reason...)
 }
@@ -136,7 +136,7 @@ func (e *envelope) readGap(b []byte) {
 	e.gap = diode.Gap{
 		Epoch: e.id.Epoch, Class: e.id.Class, First: e.id.Seq, Last: u64(b[83:]),
 		Weight: u64(b[91:]), WeightKnown: b[1]&flagWeightKnown != 0, BeforeFirstContact: b[1]&flagFirstContact != 0,
-		DeclaredAt: time.Unix(0, int64(u64(b[99:]))), //nolint:gosec // two's complement
+		DeclaredAt: time.Unix(0, int64(u64(b[99:]))),
 		Reason:     string(b[gapBytes : gapBytes+int(b[gapBytes-1])]),
 	}
 }

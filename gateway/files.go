@@ -17,7 +17,7 @@ func privateDir(path string) error {
 	if err != nil || st.Mode().Perm() == 0o700 {
 		return err
 	}
-	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
+	if err := os.Chmod(path, 0o700); err != nil {
 		return fmt.Errorf("mode %04o, and it cannot be made private: %w", st.Mode().Perm(), err)
 	}
 	return nil
@@ -25,7 +25,7 @@ func privateDir(path string) error {
 
 // syncDir makes names in a directory durable.
 func syncDir(path string) error {
-	d, err := os.Open(path) //nolint:gosec // a directory of the node's own
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (in *intake) settle(h sdk.Header, bytes int, err error) {
 	case err == nil:
 		in.counts.batches.Add(1)
 		in.counts.records.Add(uint64(h.Count))
-		in.counts.bytes.Add(uint64(bytes)) //nolint:gosec // a length
+		in.counts.bytes.Add(uint64(bytes))
 	case errors.Is(err, spool.ErrDropped):
 		in.counts.dropped.add("spool-full", 1, uint64(h.Count))
 	case in.answers:

@@ -113,7 +113,7 @@ func sendEnd(key [keyBytes]byte, stateDir string, open conns, health func() []by
 		s, err := send.New(send.Config{
 			Link: d.Name, PSK: key, KeyID: keyID(d.Name, d.Pairing), Epoch: bulk.Epoch(),
 			PrevEpoch: prev, PrevLast: last, PrevSum: sum, PrevKnown: known,
-			Sources: sources, Conn: conn, MTU: d.Send.MTU, IPv6: d.Send.Source.Is6(), RateBits: uint64(d.Send.Rate), //nolint:gosec // positive
+			Sources: sources, Conn: conn, MTU: d.Send.MTU, IPv6: d.Send.Source.Is6(), RateBits: uint64(d.Send.Rate),
 			Parity: d.FEC.Parity, MaxDelay: d.FEC.MaxDelay, Interleave: d.FEC.Interleave, DesignLoss: d.FEC.DesignLoss,
 			Repeat: d.FEC.Repeat, StateDir: filepath.Join(stateDir, "link", d.Name), Health: health, Log: l.log,
 		})
