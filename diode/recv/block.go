@@ -22,6 +22,7 @@ type block struct {
 
 	first, last     uint64 // frame counters of the first and the latest arrival
 	firstAt, lastAt time.Time
+	silence         silence // since the latest arrival
 }
 
 // fits says whether a frame's shape does not contradict what is known.
@@ -52,7 +53,7 @@ func (b *block) put(h *frame.Header, shard []byte, now time.Time) {
 	b.shards[i], b.starts[i] = shard, h.Start
 	b.have++
 	b.high = max(b.high, i+1)
-	b.last, b.lastAt = max(b.last, h.Counter), now
+	b.last, b.lastAt, b.silence = max(b.last, h.Counter), now, silence{}
 }
 
 func (b *block) closed() bool { return b.code != frame.CodeOpen }

@@ -66,7 +66,7 @@ func (r *Receiver) openShard(x *session, h *frame.Header, b []byte) {
 			return
 		}
 	}
-	if !st.put(h, shard, r.now) {
+	if !st.put(h, shard, r.live) {
 		r.pool.put(buf)
 	}
 	r.boundShards()
@@ -74,7 +74,11 @@ func (r *Receiver) openShard(x *session, h *frame.Header, b []byte) {
 
 // authentic notes that a frame was opened.
 func (r *Receiver) authentic(x *session, h *frame.Header) {
+	top := x.window.Top()
 	x.window.Mark(h.Counter)
+	if x.window.Top() > top || x.heardAt.IsZero() {
+		x.heardAt = r.live
+	}
 	r.stats.Accepted++
 	if !x.used {
 		r.firstUse(x)
@@ -103,7 +107,7 @@ func (r *Receiver) boundShards() {
 func (r *Receiver) expireBlocks() {
 	for _, x := range r.sessions {
 		for _, st := range x.streams[:x.classes] {
-			st.expire(x.window.Top(), r.now)
+			st.expire(heard{top: x.window.Top(), at: x.heardAt, superseded: x.superseded}, r.live)
 		}
 	}
 }

@@ -13,6 +13,11 @@ func (r *Receiver) firstUse(x *session) {
 	if x != r.newest() {
 		return
 	}
+	for _, old := range r.sessions {
+		if old != x && old.superseded.IsZero() {
+			old.superseded = r.live
+		}
+	}
 	if r.current.Epoch != x.origin.Epoch {
 		r.log.Info("epoch", "epoch", x.origin.Epoch, "previous", x.origin.Prev)
 	}
@@ -99,6 +104,6 @@ func (r *Receiver) heartbeat(x *session, h *frame.Header, plain []byte) {
 	r.stats.ClockOffset = hb.Clock.Sub(r.now)
 	r.stats.Health, r.stats.Near = hb.Health, hb.Bounds
 	for _, b := range hb.Bounds {
-		r.seriesOf(x.origin.Epoch, b.Class).heard(b, x, h.Counter, r.now)
+		r.seriesOf(x.origin.Epoch, b.Class).heard(b, x, h.Counter, r.live)
 	}
 }

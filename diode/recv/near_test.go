@@ -111,6 +111,16 @@ func (n *near) beat(bounds ...frame.Bounds) {
 	n.link.Inject(n.seal(frame.Header{Kind: frame.KindHeartbeat, Start: frame.NoStart}, hb.Append(nil)))
 }
 
+// alive lets a while pass in which the sender is heard, as a link that carries nothing is.
+func (n *near) alive(d time.Duration) {
+	const every = 200 * time.Millisecond
+	for ; d > 0; d -= every {
+		after(every)
+		n.beat()
+	}
+	after(time.Millisecond)
+}
+
 // batch is bulk batch seq of a series in which every batch weighs 10.
 func batch(seq uint64) diode.Batch {
 	return diode.Batch{

@@ -169,7 +169,7 @@ func (r *Receiver) ahead(s *series, h held) {
 		r.overload(s, h)
 		return
 	}
-	s.wait(h, r.now)
+	s.wait(h, r.live)
 	if h.settled {
 		r.skipTo(s, seq, h.batch.SumBefore)
 		r.drain(s)
@@ -182,7 +182,7 @@ func (r *Receiver) drain(s *series) {
 		r.deliver(s, s.take())
 	}
 	if len(s.order) > 0 {
-		s.since = r.now
+		s.since = r.live
 	}
 }
 
@@ -229,7 +229,7 @@ func (r *Receiver) expireHoles(s *series) {
 	}
 	if len(s.order) > 0 {
 		first := s.waiting[s.order[0]].batch
-		if r.now.Sub(s.since) >= r.cfg.HoleAfter || r.settledBelow(s, first.Seq) {
+		if r.live.Sub(s.since) >= r.cfg.HoleAfter || r.settledBelow(s, first.Seq) {
 			r.hole(s, first.Seq, first.SumBefore, diode.ReasonLink)
 			r.drain(s)
 		}
@@ -237,6 +237,12 @@ func (r *Receiver) expireHoles(s *series) {
 	}
 	if s.through < s.next || !r.throughSettled(s) {
 		return
+	}
+	if st := s.throughSession.stream(uint8(s.class)); st != nil {
+		st.settle(s.throughCounter) // what arrived behind the hole is delivered, not declared
+		if s.through < s.next || len(s.order) > 0 {
+			return
+		}
 	}
 	if !s.contact {
 		r.firstContact(s, s.through+1, s.throughSum)
@@ -254,7 +260,7 @@ func (r *Receiver) settledBelow(s *series, seq uint64) bool {
 // throughSettled says that all frames before the heartbeat that stated
 // sent-through can no longer come.
 func (r *Receiver) throughSettled(s *series) bool {
-	age := r.now.Sub(s.throughAt)
+	age := r.live.Sub(s.throughAt)
 	if age >= r.cfg.HoleAfter {
 		return true
 	}

@@ -40,7 +40,7 @@ func TestHoleIsNamedAtOnceWithoutRepeats(t *testing.T) {
 		n.send(batch(1))
 		n.frames(batch(2), batch(3)) // lost
 		n.send(batch(4))
-		after(400 * time.Millisecond) // the lost block is waited for
+		n.alive(time.Second) // the lost block is waited for
 		x.expect("1, gap 2-3 weight 20 link, 4")
 		n.send(batch(3))
 		n.send(batch(3))

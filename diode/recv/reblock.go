@@ -13,9 +13,13 @@ const (
 	// spreadWait is how long a block with spread parity is waited for although
 	// the frame counter has passed: its parity ends 50 ms after its data.
 	spreadWait = 100 * time.Millisecond
-	// quietWait gives up an incomplete block of which nothing more comes:
-	// well above the spread of parity and the interleaver's hold.
+	// quietWait is how long the sender must have been heard without a word of
+	// an incomplete block: well above the spread of parity and the
+	// interleaver's hold.
 	quietWait = 300 * time.Millisecond
+	// silentWait gives a block up when nothing at all comes any more: a sender
+	// that stood still (a suspended machine) goes on in the middle of it.
+	silentWait = 10 * time.Minute
 	// joinWithin: a receiver that first hears a session at one of its first
 	// blocks waits for block 0; it was there from the start.
 	joinWithin = 64
@@ -164,29 +168,76 @@ func (st *stream) giveUp() {
 	st.next++
 }
 
-// expire gives up what is waited for in vain. top is the newest frame counter of the session.
-func (st *stream) expire(top uint64, now time.Time) {
-	for st.count > 0 && st.overdue(top, now) {
+// heard is what is known of the sender of a session besides its blocks.
+type heard struct {
+	top        uint64    // newest frame counter
+	at         time.Time // when it came
+	superseded time.Time // when a later session was first used; zero: it was not
+}
+
+// silence tells a block that lost its frames from a sender that stands still:
+// only what the sender sends behind the block lets time pass.
+type silence struct {
+	first  time.Time // when something newer than the block was first seen
+	second time.Time // when something came quietWait after that
+}
+
+// expire gives up what is waited for in vain.
+func (st *stream) expire(x heard, now time.Time) {
+	for st.count > 0 && st.overdue(x, now) {
 		st.giveUp()
 		st.advance()
 	}
 }
 
-func (st *stream) overdue(top uint64, now time.Time) bool {
-	b := st.ring[st.next%ringBlocks]
-	var counter uint64
-	var at time.Time
-	if b != nil {
-		counter, at = b.last, b.lastAt
-	} else {
-		b = st.following()
-		counter, at = b.first, b.firstAt
+// settle gives up everything of which no frame can come any more, because the
+// sender said so in the frame with this counter, long enough ago.
+func (st *stream) settle(counter uint64) {
+	for st.count > 0 {
+		if b, last, _ := st.front(); b == nil || last >= counter {
+			return
+		}
+		st.giveUp()
+		st.advance()
 	}
+}
+
+// front is the block that decides how long is waited: the one that is due, or
+// behind a gap the next, with counter and time of what came of it.
+func (st *stream) front() (b *block, counter uint64, at time.Time) {
+	if b := st.ring[st.next%ringBlocks]; b != nil {
+		return b, b.last, b.lastAt
+	}
+	b = st.following()
+	return b, b.first, b.firstAt
+}
+
+func (st *stream) overdue(x heard, now time.Time) bool {
+	b, counter, at := st.front()
 	quiet := now.Sub(at)
-	if quiet >= quietWait {
+	if !x.superseded.IsZero() {
+		return quiet >= quietWait && now.Sub(x.superseded) >= quietWait
+	}
+	if x.top > counter+reorder && (quiet >= spreadWait || (b.closed() && !b.spread)) {
 		return true
 	}
-	return top > counter+reorder && (quiet >= spreadWait || (b.closed() && !b.spread))
+	return b.silence.over(x, counter, now) || quiet >= silentWait && now.Sub(x.at) >= silentWait
+}
+
+// over says whether the sender was heard twice, quietWait apart, without a
+// frame of the block: twice, because a sender that stood still begins with a
+// heartbeat before it goes on with the block.
+func (s *silence) over(x heard, counter uint64, now time.Time) bool {
+	if x.top <= counter {
+		return false
+	}
+	if s.first.IsZero() {
+		s.first = now
+	}
+	if s.second.IsZero() && x.at.Sub(s.first) >= quietWait {
+		s.second = now
+	}
+	return !s.second.IsZero() && now.Sub(s.second) >= spreadWait
 }
 
 // following is the first block behind the gap at the front; there is one.

@@ -15,6 +15,7 @@ import (
 
 const (
 	tick       = 25 * time.Millisecond // how late a deadline may be noticed
+	liveStep   = 2 * tick              // a tick may be late by as much before it counts as standing still (ours)
 	shardShare = 4                     // a quarter of the memory is for shards, the rest for batches
 	maxFree    = 64                    // blocks kept for reuse
 	rateOver   = time.Second           // over which BitsPerSecond is measured
@@ -44,6 +45,7 @@ type Receiver struct {
 	free       []*block
 	scratch    []byte    // for opening heartbeats
 	now        time.Time // of the chunk in work
+	live       time.Time // the clock of all patience, see turn
 	accepted   time.Time // when a session was last looked at for acceptance
 	checked    time.Time // when an announcement below the floor was last checked
 	storedAt   time.Time // when the window's top last went to the keeper
@@ -137,6 +139,7 @@ func (r *Receiver) loop(ctx context.Context, rd *reader) {
 			r.chunk(c)
 			rd.free <- c // never blocks: as many places as chunks
 		case <-t.C:
+			r.readFirst(rd)
 			r.tick()
 		case <-ctx.Done():
 			r.leave()
@@ -145,11 +148,38 @@ func (r *Receiver) loop(ctx context.Context, rd *reader) {
 	}
 }
 
+// readFirst works through what has been read: nothing is given up for lost
+// that waits in our own hands.
+func (r *Receiver) readFirst(rd *reader) {
+	for range chunkCount {
+		select {
+		case c := <-rd.full:
+			r.chunk(c)
+			rd.free <- c
+		default:
+			return
+		}
+	}
+}
+
+// turn moves both clocks. The live clock is the wall's, but a single turn moves
+// it by liveStep at most: while this process stood still, on a busy or a
+// suspended machine, frames waited in the socket and no sender was late.
+func (r *Receiver) turn() {
+	now := time.Now()
+	if r.now.IsZero() {
+		r.live = now
+	} else {
+		r.live = r.live.Add(min(now.Sub(r.now), liveStep))
+	}
+	r.now = now
+}
+
 // chunk works through what one read brought.
 func (r *Receiver) chunk(c *chunk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.now = time.Now()
+	r.turn()
 	for _, p := range c.packets {
 		r.datagram(c.buf[p.off : p.off+p.size])
 	}
@@ -171,7 +201,7 @@ func (r *Receiver) drops(n uint32) {
 func (r *Receiver) tick() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.now = time.Now()
+	r.turn()
 	r.expireBlocks()
 	for _, id := range r.out.lost() {
 		if s := r.seriesOf(id.Epoch, id.Class); !s.holes.has(id.Seq) {

@@ -52,8 +52,11 @@ type session struct {
 	origin  frame.Origin
 	hello   [sha256.Size]byte // digest of the announcement
 	used    bool              // a frame of it was authentic
-	streams [diode.MaxClasses]*stream
-	classes int
+	heardAt time.Time         // when its newest frame came, on the live clock
+	// superseded is when a later session was first used, on the live clock.
+	superseded time.Time
+	streams    [diode.MaxClasses]*stream
+	classes    int
 }
 
 // stream returns the stream of a class, or nil when there is none yet.
