@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -182,5 +183,55 @@ func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	}
+}
+
+// TestStoppedCoresLoseNothing stops each core for most of a second, again and again, while data flow: a busy machine
+// does the same. Nothing is repeated here, and nothing may be missing: what the near core had not finished it finishes,
+// and what came for the far core waits in its socket.
+func TestStoppedCoresLoseNothing(t *testing.T) {
+	p := newPair(t, link{rate: "100Mbit", parity: "25%", designLoss: "1%"})
+	kics := collect(t, p.site.KICS, netip.AddrPortFrom(netlab.KICSAddr().Addr(), 20001))
+	p.start()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() { sendForEver(ctx, p.site.Endpoint) })
+	wg.Go(func() {
+		sendPacedUntil(ctx, t, p.site.Endpoint, netip.AddrPortFrom(netlab.PlantAddr().Addr(), 20001), 'a')
+	})
+	for range 4 {
+		for _, n := range []*node{p.plant, p.dmz} {
+			before := p.plant.spooled(nearOrigin)
+			n.eventually("data flow", func() bool { return p.plant.spooled(nearOrigin) > before+500 })
+			n.pause(700 * time.Millisecond)
+		}
+	}
+	stop()
+	wg.Wait()
+	near := settled(p.plant)
+	p.dmz.eventually("the far side holds what the near side made durable", func() bool { return p.dmz.spooled(farOrigin) == near })
+	for _, l := range p.dmz.status().Links {
+		if l.Lost.Batches != 0 {
+			t.Errorf("link %s: %+v missing", l.Name, l.Lost)
+		}
+	}
+	p.dmz.eventually("sinks have delivered", func() bool { return lag(p.dmz) == 0 })
+	if got := uint64(countLines(p.records()) + distinct(kics.all())); got != near {
+		t.Errorf("%d records came out, %d had been made durable", got, near)
+	}
+	p.stop()
+}
+
+// pause stops the node's core for a while, as a machine does that has no processor for it.
+func (n *node) pause(d time.Duration) {
+	n.t.Helper()
+	for _, s := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+		if err := n.cmd.Process.Signal(s); err != nil {
+			n.t.Fatal(err)
+		}
+		if s == syscall.SIGSTOP {
+			sleep(n.t.Context(), d) // the length of the stop is what is tested
+		}
 	}
 }
