@@ -23,7 +23,7 @@ func BenchmarkFeed(b *testing.B) {
 	payload := strings.Repeat("x", 50_000)
 	batch := testBatch(b, "udp.a", sdk.StreamID{1}, payload, payload, payload, payload)
 	for range 256 {
-		if _, err := o.logs[0].Append(b.Context(), 1, appendLocal(nil), batch); err != nil {
+		if _, err := o.logs[0].Append(b.Context(), 1, localEnvelope(), batch); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -67,9 +67,10 @@ type envelope struct {
 	gap       diode.Gap // kind 3 only
 }
 
-func appendLocal(dst []byte) []byte { return append(dst, kindLocal, 0) }
+func localEnvelope() []byte { return []byte{kindLocal, 0} }
 
-func (e envelope) append(dst []byte) []byte {
+func (e envelope) encode() []byte {
+	dst := make([]byte, 0, gapBytes)
 	var flags byte
 	if e.late {
 		flags |= flagLate

@@ -35,7 +35,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawEnvelope(t)
 		batch := []byte("batch")
-		got, rest, err := parseEnvelope(append(want.append(nil), batch...))
+		got, rest, err := parseEnvelope(append(want.encode(), batch...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 }
 
 func TestLocalEnvelope(t *testing.T) {
-	e, rest, err := parseEnvelope(append(appendLocal(nil), "batch"...))
+	e, rest, err := parseEnvelope(append(localEnvelope(), "batch"...))
 	if err != nil || e.kind != kindLocal || string(rest) != "batch" {
 		t.Fatalf("%+v %q %v", e, rest, err)
 	}
@@ -57,9 +57,9 @@ func TestLocalEnvelope(t *testing.T) {
 
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(appendLocal(nil))
-	f.Add(envelope{kind: kindLink}.append(nil))
-	f.Add(envelope{kind: kindGap, gap: diode.Gap{Reason: "link"}}.append(nil))
+	f.Add(localEnvelope())
+	f.Add(envelope{kind: kindLink}.encode())
+	f.Add(envelope{kind: kindGap, gap: diode.Gap{Reason: "link"}}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, rest, err := parseEnvelope(b)
 		if err != nil {

@@ -65,7 +65,7 @@ func (f *far) Deliver(ctx context.Context, b diode.Batch, done func(error)) erro
 	}
 	env.position = next
 	f.pending.Add(1)
-	err := f.origin.log(sdk.Class(b.Class)).AppendAsync(ctx, b.Weight, func(_ uint64, err error) { f.settle(b, err, done) }, env.append(nil), b.Data)
+	err := f.origin.log(sdk.Class(b.Class)).AppendAsync(ctx, b.Weight, func(_ uint64, err error) { f.settle(b, err, done) }, env.encode(), b.Data)
 	if err != nil {
 		f.pending.Add(-1)
 		return err
@@ -102,7 +102,7 @@ func (f *far) look(b diode.Batch) {
 func (f *far) drop(reason, text string, b diode.Batch) {
 	reason = f.counts.dropped.add(reason, 1, uint64(b.Weight))
 	if _, before := f.counts.told.LoadOrStore(reason, true); !before {
-		f.log.Warn(text, "reason", reason, "batch", b.BatchID.String(), "records", b.Weight)
+		f.log.Warn(text, "reason", reason, "batch", b.String(), "records", b.Weight)
 	}
 }
 
@@ -146,7 +146,7 @@ func (f *far) appendGap(ctx context.Context, g diode.Gap) error {
 	lost.Records += g.Weight
 	env := envelope{kind: kindGap, id: diode.BatchID{Epoch: g.Epoch, Class: g.Class, Seq: g.First}, gap: g, totals: lost}
 	env.position = f.after(g)
-	if _, err := f.origin.log(sdk.Class(g.Class)).Append(ctx, 0, env.append(nil)); err != nil {
+	if _, err := f.origin.log(sdk.Class(g.Class)).Append(ctx, 0, env.encode()); err != nil {
 		return err
 	}
 	f.pos[g.Class] = env.position

@@ -111,7 +111,7 @@ func TestFullFarSpoolIsCounted(t *testing.T) {
 		if err := f.Deliver(soon(t), b, func(err error) { done <- err }); err != nil {
 			t.Fatal(err)
 		}
-		<-done
+		<-done //nolint:errcheck // dropped or not: counted below
 	}
 	drop := counts.dropped.snapshot()["far-spool-full"]
 	if drop.Batches == 0 || drop.Records != 2*drop.Batches {

@@ -78,7 +78,7 @@ func (f *feed) run(ctx context.Context) error {
 			break
 		}
 		wg.Go(func() {
-			if err := f.read(ctx, t); err != nil && ctx.Err() == nil {
+			if err := f.read(ctx, t); ctx.Err() == nil {
 				errs <- err
 				cancel()
 			}

@@ -56,7 +56,7 @@ func startFeed(t *testing.T, o *origin, takes ...string) *feedRig {
 
 func appendBatch(t *testing.T, o *origin, batch []byte, records uint32) uint64 {
 	t.Helper()
-	seq, err := o.logs[0].Append(soon(t), records, appendLocal(nil), batch)
+	seq, err := o.logs[0].Append(soon(t), records, localEnvelope(), batch)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (in *intake) Deliver(ctx context.Context, class sdk.Class, batch []byte, de
 		decided(outcome(err))
 		in.undecided.Add(-1)
 	}
-	if err := in.origin.log(class).AppendAsync(ctx, h.Count, done, appendLocal(nil), batch); err != nil {
+	if err := in.origin.log(class).AppendAsync(ctx, h.Count, done, localEnvelope(), batch); err != nil {
 		in.undecided.Add(-1)
 		return err
 	}

@@ -47,7 +47,7 @@ func testBatch(t testing.TB, receiver string, stream sdk.StreamID, payloads ...s
 		t.Fatal(err)
 	}
 	cancel()
-	<-done
+	<-done //nolint:errcheck // ended by cancel
 	return <-got
 }
 

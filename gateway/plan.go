@@ -93,8 +93,7 @@ func (c *checking) component(p component) {
 // missing reports a plugin that cannot be asked. On another node's behalf that is only a warning: that node will say.
 func (c *checking) missing(p component, err error) {
 	q := c.cfg.ProblemAt(p.address, nil, err.Error(), "")
-	var absent *pluginhost.NotInstalledError
-	if errors.As(err, &absent) {
+	if absent, ok := errors.AsType[*pluginhost.NotInstalledError](err); ok {
 		q.Text, q.Advice = fmt.Sprintf("plugin %s %q is not installed", p.kind, p.plugin), absent.Error()
 		if c.node != "" && c.node != p.node {
 			q.Severity = config.Warning
@@ -124,8 +123,7 @@ func labels(addresses []string) []string {
 }
 
 func errorPath(err error) []string {
-	var e *sdk.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sdk.Error](err); ok {
 		return slices.Clone(e.Path)
 	}
 	return nil

@@ -107,11 +107,13 @@ func sample() console.Status {
 			Dropped: map[string]console.Drop{"full": {Batches: 1, Records: 7}}, Lost: console.Drop{Batches: 1, Records: 4},
 		}},
 		Links: []console.Link{
-			{Name: "plant-to-dmz", Direction: "receive", State: "up", Peer: "gw-plant at 10.99.0.2:5760", Lost: console.Drop{Batches: 3, Records: 9},
+			{
+				Name: "plant-to-dmz", Direction: "receive", State: "up", Peer: "gw-plant at 10.99.0.2:5760", Lost: console.Drop{Batches: 3, Records: 9},
 				Receive: &console.ReceiveEnd{
 					Session: 8, Epoch: "6a0cf1b2d3e4f5061728394a5b6c7d8e", LastHeartbeat: at, Health: json.RawMessage(`{"node":"gw-plant"}`),
 					NearAccepted: 12, NearSent: 10, Next: 11, Batches: 7, Bytes: 2900, Gaps: 1, GapRecords: 9,
-				}},
+				},
+			},
 			{Name: "back", Direction: "send", State: "holding: network is down", Peer: "gw-x 10.99.1.2:5760", Send: &console.SendEnd{
 				Session: 3, ShardBytes: 1408, DataShards: 64, ParityShards: 16, Frames: 90, WireBytes: 130000, Batches: 2, Holds: 1, HoldingSince: at,
 			}},
@@ -200,8 +202,8 @@ func TestStatusIsNotAskedAfterTheEnd(t *testing.T) {
 	<-asked
 	cancel()
 	select {
-	case <-done:
-		t.Error("Run returned while status was asked")
+	case err := <-done:
+		t.Error("Run returned while status was asked:", err)
 	case <-fetched: // the connection has been cut; the call goes on
 	}
 	close(answer)

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -211,6 +212,33 @@ func TestDecideOverTime(t *testing.T) {
 				t.Errorf("got\n%swant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// TestAmbiguousRuleOpensNothing: a rule that named one interface at the start
+// and names two now names none, because one of them may be an impostor.
+func TestAmbiguousRuleOpensNothing(t *testing.T) {
+	a, b := ethernet(2, "eth0"), ethernet(3, "eth1")
+	twin := ethernet(4, "eth2")
+	twin.mac = a.mac
+	second := ethernet(5, "eth3")
+	second.mac = b.mac
+	k := newFake(loopback(), a, b)
+	g := fakeGuard(t, k, Policy{Service: []string{"mac:" + a.mac, "lo"}, DiodeTX: []string{"mac:" + b.mac}, NewInterfaces: NewService})
+	g.decide([]link{loopback(), a, b, twin, second})
+	want := trim(`1 lo service: named as a service interface ("lo")
+		2 eth0 closed: not among the service interfaces
+		3 eth1 closed: not among the service interfaces
+		4 eth2 closed: not among the service interfaces
+		5 eth3 closed: not among the service interfaces
+		`)
+	if got := text(g.Snapshot()); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	var refused *RefusedError
+	_, err := g.DiodeSend(t.Context(), "mac:"+b.mac, "", netip.MustParseAddrPort("127.0.0.1:9"))
+	if !errors.As(err, &refused) || refused.Reason != "it matches 2 interfaces" {
+		t.Errorf("diode: %v", err)
 	}
 }
 

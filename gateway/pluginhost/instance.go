@@ -172,7 +172,7 @@ func (i *Instance) await(ctx context.Context, serving <-chan error) error {
 		return err
 	case <-ctx.Done():
 		i.process.kill("it did not start in time")
-		<-serving // how serving ended was said before
+		<-serving //nolint:errcheck // how serving ended was said before
 		return ctx.Err()
 	}
 }

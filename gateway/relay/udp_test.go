@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -207,6 +208,32 @@ func TestDatagramsAtTheEnd(t *testing.T) {
 	}
 	if st := r.Stats(); st.Refused[relay.DroppedClosing] == 0 || st.Datagrams+st.Refused[relay.DroppedClosing] > n {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestEveryDatagramAtTheEnd: those that were read in one call with the frame that was being written are counted as well.
+func TestEveryDatagramAtTheEnd(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs a receive buffer beyond net.core.rmem_max: run as root")
+	}
+	r, p, to := udpRig(t, relay.Grants{})
+	p.feed()
+	p.die()
+	c := sendFrom(t, to)
+	const n = 40 // of 60 kB: one call takes them all, a frame holds 4
+	for range n {
+		write(t, c, string(make([]byte, 60_000)))
+	}
+	p = r.attach(t)
+	p.listen("udp")
+	p.feed()
+	waitFor(t, "the feed to fill", func() bool { return r.Stats().Waiting == 1 })
+	p.die()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if st := r.Stats(); st.Datagrams+st.Refused[relay.DroppedClosing] != n {
+		t.Errorf("%d of %d are accounted for: %+v", st.Datagrams+st.Refused[relay.DroppedClosing], n, st)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -252,6 +253,26 @@ func TestCursorAheadOfEverythingElse(t *testing.T) {
 	l = mustOpen(t, dir, spool.Options{})
 	if _, next, _ := l.Bounds(); next != 18 {
 		t.Fatalf("next %d: a sequence was given twice", next)
+	}
+}
+
+// A segment that was named and never begun still says which sequences had been
+// given before it.
+func TestSegmentThatWasOnlyNamed(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, spool.Options{})
+	fill(t, l, 21, 100)
+	epoch := l.Epoch()
+	mustClose(t, l)
+	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%020d.seg", 40)), []byte("SL"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, dir, spool.Options{})
+	if _, next, _ := l.Bounds(); next != 40 {
+		t.Errorf("next %d: a sequence was given twice", next)
+	}
+	if l.Epoch() == epoch {
+		t.Error("entries are missing and the epoch is the same")
 	}
 }
 

@@ -42,7 +42,7 @@ type blockWord struct {
 // words are the blocks that may stand at the top of a file, in the order of the manual.
 func words() []blockWord {
 	return []blockWord{
-		{name: "gateway", doc: "The site as a whole. Exactly one in a configuration.", attrs: []attributeWord{{name: "required_version", typ: value.String, doc: `The versions of Sluice that may use this configuration, such as ">= 0.1" or "~> 1.2". Read before anything else; a plain text, no local.`}, {name: "site", typ: value.String, required: true, doc: "The site's name. It is part of records, of status and of the identity of links."}}}, localsWord(), pluginWord(), nodeWord(), diodeWord(), receiverWord(), sinkWord(), routeWord(), exceptionWord(),
+		gatewayWord(), localsWord(), pluginWord(), nodeWord(), diodeWord(), receiverWord(), sinkWord(), routeWord(), exceptionWord(),
 	}
 }
 
@@ -99,7 +99,6 @@ func (w blockWord) known() []string {
 	return names
 }
 
-//go:fix inline
 func gatewayWord() blockWord {
 	return blockWord{
 		name: "gateway",

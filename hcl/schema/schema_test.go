@@ -16,9 +16,6 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-//go:fix inline
-func number(n float64) *float64 { return new(n) }
-
 // sample has every type and every rule once.
 func sample() sdk.Schema {
 	return sdk.Schema{
@@ -28,7 +25,7 @@ func sample() sdk.Schema {
 			{Name: "path", Type: sdk.TypeString, Default: "out/records.ndjson", Format: sdk.FormatPath, Doc: "Where it goes."},
 			{Name: "server", Type: sdk.TypeString, Format: sdk.FormatHostPort, Doc: "A server."},
 			{Name: "names", Type: sdk.TypeStringList, Default: []any{"a"}, Doc: "Some | names."},
-			{Name: "count", Type: sdk.TypeInt, Default: float64(3), Min: number(1), Max: number(9), Doc: "How many."},
+			{Name: "count", Type: sdk.TypeInt, Default: float64(3), Min: new(1.0), Max: new(9.0), Doc: "How many."},
 			{Name: "ratio", Type: sdk.TypeNumber, Default: 0.5, Doc: "A ratio."},
 			{Name: "flag", Type: sdk.TypeBool, Default: false, Doc: "A switch."},
 			{Name: "wait", Type: sdk.TypeDuration, Default: "5s", Min: new(1e9), Doc: "How long."},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -55,7 +56,7 @@ func (c *conditions) all() []string {
 	out := c.lines
 	for _, x := range []struct{ name, value string }{{"TLS", c.tls}, {"receive buffers granted", c.buffers}, {"error correction of full blocks", c.shape}} {
 		if x.value != "" {
-			out = append(out[:len(out):len(out)], x.name+": "+x.value)
+			out = append(slices.Clip(out), x.name+": "+x.value)
 		}
 	}
 	return out

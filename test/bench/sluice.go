@@ -118,7 +118,7 @@ func startSluice(ctx context.Context, l *lab) (*side, error) {
 		name: "sluice", dir: dir, output: filepath.Join(far, "records.ndjson"),
 		tls: fmt.Sprintf("127.0.0.1:%d", ports[0]), udp: fmt.Sprintf("127.0.0.1:%d", ports[1]),
 	}
-	conf, err := writeSite(l, dir, map[string]any{"TLS": ports[0], "UDP": ports[1], "Link": ports[2], "Rate": l.linkRate})
+	conf, err := writeSite(dir, map[string]any{"TLS": ports[0], "UDP": ports[1], "Link": ports[2], "Rate": l.linkRate})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func startSluice(ctx context.Context, l *lab) (*side, error) {
 	return s, nil
 }
 
-func writeSite(l *lab, dir string, values map[string]any) (string, error) {
+func writeSite(dir string, values map[string]any) (string, error) {
 	var b strings.Builder
 	if err := template.Must(template.New("site").Parse(site)).Execute(&b, values); err != nil {
 		return "", err

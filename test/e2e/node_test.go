@@ -77,7 +77,7 @@ func (n *node) kill() {
 	if err := n.cmd.Process.Kill(); err != nil {
 		n.t.Fatal(err)
 	}
-	<-n.end // it was killed
+	<-n.end //nolint:errcheck // it was killed
 }
 
 // stop ends the process in order.
@@ -94,7 +94,7 @@ func (n *node) stop() {
 	case <-time.After(patience):
 		n.t.Errorf("node %s did not stop\n%s", n.name, n.out)
 		_ = n.cmd.Process.Kill()
-		<-n.end // it was killed
+		<-n.end //nolint:errcheck // it was killed
 	}
 }
 
