@@ -374,6 +374,20 @@ func TestStoppingDecidesEverything(t *testing.T) {
 	})
 }
 
+// TestStoppingDecidesWhatStillLingers: a batch that was being filled when Run ended is decided, too.
+func TestStoppingDecidesWhatStillLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, stop := writer(t, &spool{}, sdk.WriterOptions{Linger: time.Hour})
+		ticket := write(t, w, payloads(10, "a"))
+		_ = stop()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := ticket.Wait(ctx); sdk.CodeOf(err) != sdk.CodeGone {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestADeliverErrorEndsTheWriter(t *testing.T) {
 	broken := errors.New("broken")
 	s := &spool{fail: broken}

@@ -242,6 +242,35 @@ func TestMemoryIsBounded(t *testing.T) {
 		if next != count+1 {
 			t.Errorf("ends at %d", next)
 		}
+		if used := x.rx.Stats().MemoryUsed; used != 0 {
+			t.Errorf("%d bytes are held although all is delivered", used)
+		}
+	})
+}
+
+// Blocks that never become whole take no more than their share of the memory.
+func TestMemoryOfBlocksIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(x *far, n *near) {
+		x.stop()
+		c := config(x.link, x.sink, dir)
+		c.MemoryBytes = 16 << 20
+		x.rx, x.stop = run(x.t, c)
+		n.announce()
+		const jumbo = 8896 // bytes per shard at MTU 9000
+		for block := range uint64(1000) {
+			for index := range uint8(3) { // 27 MB, each block one shard short
+				n.link.Inject(n.seal(frame.Header{
+					Kind: frame.KindShard, Block: block, Code: frame.CodeClassic, Index: index, K: 4, M: 4,
+					Shard: jumbo, Start: frame.NoStart,
+				}, make([]byte, jumbo)))
+			}
+		}
+		after(time.Millisecond)
+		st := x.rx.Stats()
+		if st.Accepted != 3000 || st.MemoryMax > c.MemoryBytes || st.BlocksFailed == 0 {
+			x.t.Errorf("memory %d of %d, %d blocks given up of %d frames", st.MemoryMax, c.MemoryBytes, st.BlocksFailed, st.Accepted)
+		}
 	})
 }
 

@@ -32,6 +32,7 @@ type near struct {
 	secret  [32]byte
 	sealer  *frame.Sealer
 	counter uint64
+	damage  uint64 // into the digests of batches
 	block   map[diode.Class]uint64
 	codec   *fec.Codec
 }
@@ -82,7 +83,7 @@ func (n *near) flagged(flags uint8, batches ...diode.Batch) [2][]byte {
 	for _, b := range batches {
 		h := frame.BatchHeader{
 			Flags: flags, Length: uint32(len(b.Data)), Seq: b.Seq, SumBefore: b.SumBefore, Weight: b.Weight,
-			Digest: frame.NewDigester().Digest(b.Data),
+			Digest: frame.NewDigester().Digest(b.Data) ^ n.damage,
 		}
 		head := make([]byte, frame.BatchHeaderBytes)
 		h.Put(head)

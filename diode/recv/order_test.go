@@ -156,6 +156,56 @@ func TestContradictionIsDeliveredWithAlarm(t *testing.T) {
 	})
 }
 
+// A block waits for one before it until 4096 frames have passed; what comes
+// within that is in order.
+func TestReorderingIsTolerated(t *testing.T) {
+	for _, passed := range []uint64{4000, 5000} {
+		inBubble(t, func(x *far, n *near) {
+			early := n.frames(batch(1))
+			n.send(batch(2))
+			n.counter += passed
+			n.send(batch(3))
+			after(time.Millisecond)
+			n.link.Inject(early[0])
+			after(time.Millisecond)
+			want := "1, 2, 3"
+			if passed > 4096 {
+				want = "gap 1-1 weight 10 before-first-contact, 2, 3"
+			}
+			x.expect(want)
+		})
+	}
+}
+
+// On a quiet link a block is waited for longer than the sender holds any of
+// it back.
+func TestQuietBlockIsWaitedFor(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		early := n.frames(batch(1))
+		n.send(batch(2))
+		after(250 * time.Millisecond)
+		n.link.Inject(early[0])
+		after(time.Millisecond)
+		x.expect("1, 2")
+	})
+}
+
+// A batch that is not what its header says is not delivered.
+func TestDigestOfEachBatchIsChecked(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1))
+		n.damage = 1
+		n.send(batch(2))
+		n.damage = 0
+		n.send(batch(3))
+		after(time.Millisecond)
+		x.expect("1, gap 2-2 weight 10 link, 3")
+		if st := x.rx.Stats(); st.BadBatches != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 func TestClassesDoNotWaitForEachOther(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))

@@ -152,17 +152,7 @@ func TestPacingInWireBytes(t *testing.T) {
 			b.source.Add(make([]byte, 256<<10), 1)
 		}
 		after(20 * time.Second)
-		bytes := 0
-		for _, x := range b.sent {
-			bytes += x.size + 38 + 8 + 20
-			limit := int(rate/8*x.at.Seconds()) + 20_000
-			if bytes > limit {
-				t.Fatalf("%d bytes on the wire after %v, at most %d", bytes, x.at, limit)
-			}
-		}
-		if least := rate / 8 * 19; bytes < least {
-			t.Errorf("%d bytes in 20 s, at least %d", bytes, least)
-		}
+		b.checkRate(rate, 10_000)
 		beats := b.kinds(frame.KindHeartbeat)
 		for i := 1; i < len(beats); i++ {
 			if gap := beats[i].at - beats[i-1].at; gap > 1100*time.Millisecond {

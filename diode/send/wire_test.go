@@ -1,6 +1,7 @@
 package send_test
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -104,4 +105,172 @@ func TestInterleavedBlockIsNotSentBeforeItLeaves(t *testing.T) {
 			b.t.Errorf("sent through %d", got)
 		}
 	})
+}
+
+// Headers count for every datagram of a burst, and heartbeats and announcements
+// are paid for by the data after them. Frames leave in the order of their
+// counters.
+func TestPacingOfBursts(t *testing.T) {
+	const rate, slack = 400_000_000, 200_000 // bit/s; bytes, two bursts
+	inBubble(t, func(c *send.Config) { c.RateBits, c.Heartbeat = rate, 10*time.Millisecond }, func(b *bench) {
+		for range 40 {
+			b.source.Add(make([]byte, 1<<20), 1)
+		}
+		after(time.Second)
+		b.checkRate(rate, slack)
+		var next uint64
+		for _, x := range b.sent {
+			if x.h.Kind != frame.KindAnnounce {
+				if x.h.Counter != next {
+					b.t.Fatalf("counter %d, want %d", x.h.Counter, next)
+				}
+				next++
+			}
+		}
+	})
+}
+
+// checkRate fails when more than rate (bit/s) left since the first data, but
+// for slack bytes, or much less.
+func (b *bench) checkRate(rate, slack int) {
+	b.t.Helper()
+	first := b.kinds(frame.KindShard)[0].at
+	bytes, took := 0, time.Duration(0)
+	for _, x := range b.sent {
+		if x.at < first {
+			continue
+		}
+		took = x.at - first
+		bytes += x.size + 38 + 8 + 20
+		if limit := int(float64(rate)/8*took.Seconds()) + slack; bytes > limit {
+			b.t.Fatalf("%d bytes on the wire in %v, at most %d", bytes, took, limit)
+		}
+	}
+	if least := int(float64(rate) / 8 * took.Seconds() * 0.95); bytes < least || took == 0 {
+		b.t.Errorf("%d bytes in %v, at least %d", bytes, took, least)
+	}
+}
+
+// Heartbeats have tokens of their own: on a line that is full, one leaves right
+// behind its announcement, and the next data pays for both.
+func TestHeartbeatDoesNotWaitForTokens(t *testing.T) {
+	const rate = 640_000 // bit/s: a full frame takes 19 ms
+	inBubble(t, func(c *send.Config) { c.RateBits = rate }, func(b *bench) {
+		for range 4 {
+			b.source.Add(make([]byte, 1<<20), 1)
+		}
+		after(10 * time.Second)
+		for i, x := range b.sent {
+			if x.h.Kind != frame.KindHeartbeat {
+				continue
+			}
+			if before := b.sent[i-1]; before.h.Kind != frame.KindAnnounce || before.at != x.at {
+				b.t.Errorf("heartbeat at %v behind %d at %v", x.at, before.h.Kind, before.at)
+			}
+		}
+		if n := len(b.kinds(frame.KindHeartbeat)); n < 9 {
+			b.t.Errorf("%d heartbeats in 10 s", n)
+		}
+	})
+}
+
+// ear opens what a sender seals.
+type ear struct {
+	t      *testing.T
+	opener *frame.Opener
+	beats  []frame.Heartbeat
+	flags  []uint8 // of the first batch of each block
+}
+
+func (b *bench) listenIn() *ear {
+	e := &ear{t: b.t}
+	b.link.Tap(e.hear)
+	return e
+}
+
+func (e *ear) hear(p []byte) {
+	var h frame.Header
+	if err := h.Parse(p); err != nil {
+		e.t.Fatal(err)
+	}
+	if h.Kind == frame.KindAnnounce {
+		e.join(p)
+		return
+	}
+	plain, err := e.opener.Open(nil, &h, p)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	switch {
+	case h.Kind == frame.KindHeartbeat:
+		beat, err := frame.ParseHeartbeat(plain)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		e.beats = append(e.beats, beat)
+	case h.Index == 0:
+		var batch frame.BatchHeader
+		if err := batch.Parse(plain[frame.BlockHeaderBytes:]); err != nil {
+			e.t.Fatal(err)
+		}
+		e.flags = append(e.flags, batch.Flags)
+	}
+}
+
+func (e *ear) join(p []byte) {
+	a, err := frame.ParseAnnouncement(p)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	k, err := frame.DeriveTraffic([32]byte{1}, a.Secret, a.Suite, a.LinkID, a.KeyID, a.Session)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if e.opener, err = frame.NewOpener(k); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// What a heartbeat calls sent has left with all its parity; what it calls
+// accepted is all that the source has.
+func TestHeartbeatSaysWhatWasSent(t *testing.T) {
+	inBubble(t, nothing, func(b *bench) {
+		e := b.listenIn()
+		after(500 * time.Millisecond)
+		b.source.Add([]byte("one"), 10)
+		b.source.Add([]byte("two"), 20)
+		after(690 * time.Millisecond)
+		b.source.Add([]byte("three"), 40) // its parity leaves after the heartbeat at 1.2 s
+		after(100 * time.Millisecond)
+		if len(e.beats) != 2 || len(e.beats[1].Bounds) != 1 {
+			b.t.Fatalf("%+v", e.beats)
+		}
+		want := frame.Bounds{First: 1, Sent: 2, SentSum: 30, Accepted: 3, AcceptedSum: 70}
+		if got := e.beats[1].Bounds[0]; got != want {
+			b.t.Errorf("%+v, want %+v", got, want)
+		}
+	})
+}
+
+// The far side waits for the copies that it is told of, and for no others.
+func TestCopiesAreAnnouncedInTheBatch(t *testing.T) {
+	for _, c := range []struct {
+		repeat []time.Duration
+		want   []uint8
+	}{
+		{nil, []uint8{0}},
+		{[]time.Duration{time.Second, 3 * time.Second}, []uint8{
+			frame.FlagCopiesFollow, frame.FlagRepeat | frame.FlagCopiesFollow, frame.FlagRepeat,
+		}},
+	} {
+		inBubble(t, func(cfg *send.Config) { cfg.Repeat = c.repeat }, func(b *bench) {
+			e := b.listenIn()
+			after(300 * time.Millisecond)
+			b.source.Add([]byte("again"), 1)
+			after(4 * time.Second)
+			if !slices.Equal(e.flags, c.want) {
+				b.t.Errorf("repeat %v: flags %v, want %v", c.repeat, e.flags, c.want)
+			}
+		})
+	}
 }

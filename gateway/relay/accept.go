@@ -73,7 +73,6 @@ func (s *session) hand(c *net.TCPConn, m *proto.Control) (reason string, handed 
 		err = s.control.Send(m, theirs, handPatience)
 	}
 	if err == nil && s.start(p) {
-		s.connections.Add(1)
 		return "", true
 	}
 	_ = ours.Close()

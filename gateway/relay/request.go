@@ -115,10 +115,8 @@ func (s *session) lend(id uint64, c *net.TCPConn) error {
 	}
 	if err != nil {
 		_ = ours.Close()
-		return err
 	}
-	s.connections.Add(1)
-	return nil
+	return err
 }
 
 func (s *session) dialUDP(id uint64, addr netip.AddrPort) {

@@ -111,13 +111,14 @@ func (s *session) enter() bool {
 	return true
 }
 
-// start relays a connection until it ends. It says no when the session is over.
+// start counts a connection and relays it until it ends. It says no when the session is over.
 func (s *session) start(p *pipe) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
 		return false
 	}
+	s.connections.Add(1)
 	s.alive[p] = struct{}{}
 	s.pipes.Go(func() {
 		p.run()

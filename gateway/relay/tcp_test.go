@@ -28,6 +28,16 @@ func open(tb testing.TB, p *peer, to netip.AddrPort) (endpoint *net.TCPConn, plu
 	return endpoint, plugin
 }
 
+// relayed waits until bytes move: a plugin has its end a moment before, and one that goes in between leaves the
+// connection to the next instance.
+func relayed(tb testing.TB, from *net.TCPConn, to *net.UnixConn) {
+	tb.Helper()
+	write(tb, from, "x")
+	if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func tcpRig(tb testing.TB, g relay.Grants) (*rig, *peer, netip.AddrPort) {
 	tb.Helper()
 	g.Network = "tcp"
@@ -242,6 +252,8 @@ func TestServeEnds(t *testing.T) {
 	_, p, to := tcpRig(t, relay.Grants{})
 	endpoint, plugin := open(t, p, to)
 	stuck, theirs := open(t, p, to)
+	relayed(t, endpoint, plugin)
+	relayed(t, stuck, theirs)
 	write(t, plugin, "last words")
 	_ = plugin.Close()
 	p.stop()
