@@ -52,7 +52,7 @@ func newQuickstart(t *testing.T) *quickstart {
 	t.Cleanup(func() {
 		if q.cmd != nil && q.end != nil {
 			_ = q.cmd.Process.Kill()
-			<-q.end // it was killed
+			<-q.end //nolint:errcheck // it was killed
 		}
 		if t.Failed() {
 			t.Logf("sluice run:\n%s", tail(q.out))
