@@ -72,6 +72,10 @@ func TestSeveralHoles(t *testing.T) {
 		n.send(batch(1))
 		follow(3)
 		follow(5)
+		follow(3)
+		if after(time.Millisecond); x.rx.Stats().Duplicates != 1 {
+			t.Errorf("%+v", x.rx.Stats())
+		}
 		follow(2)
 		after(time.Millisecond)
 		x.expect("1, 2, 3")

@@ -234,6 +234,7 @@ func TestBusyPlugin(t *testing.T) {
 func TestPluginRestart(t *testing.T) {
 	r, p, to := tcpRig(t, relay.Grants{})
 	old, plugin := open(t, p, to)
+	relayed(t, old, plugin)
 	_ = plugin.Close() // with its process
 	p.die()
 	expect(t, old, "")

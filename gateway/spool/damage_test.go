@@ -40,6 +40,23 @@ func edit(tb testing.TB, name string, change func([]byte) []byte) {
 	}
 }
 
+func copyFiles(tb testing.TB, from, to, pattern string) {
+	tb.Helper()
+	names, err := filepath.Glob(filepath.Join(from, pattern))
+	if err != nil || len(names) == 0 {
+		tb.Fatalf("%s: %v %v", pattern, names, err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(name)), b, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
 func flip(at int) func([]byte) []byte {
 	return func(b []byte) []byte { b[at] ^= 0x10; return b }
 }
@@ -253,6 +270,29 @@ func TestCursorAheadOfEverythingElse(t *testing.T) {
 	l = mustOpen(t, dir, spool.Options{})
 	if _, next, _ := l.Bounds(); next != 18 {
 		t.Fatalf("next %d: a sequence was given twice", next)
+	}
+}
+
+// An entry whose write was cut leaves nothing behind: a shorter one in its place
+// is not followed by the rest of it.
+func TestTornEndIsCut(t *testing.T) {
+	live, dir := t.TempDir(), t.TempDir()
+	l := mustOpen(t, live, spool.Options{})
+	fill(t, l, 6, 100)
+	epoch := l.Epoch()
+	copyFiles(t, live, dir, "*") // with a mark that does not know of the next entry
+	fill(t, l, 7, 100_000)
+	copyFiles(t, live, dir, "*.seg")
+	edit(t, segmentFiles(t, dir)[0], func(b []byte) []byte { return b[:50_000] })
+	for _, size := range []int{100, 200} {
+		l := mustOpen(t, dir, spool.Options{})
+		_, next, _ := l.Bounds()
+		fill(t, l, next+1, size)
+		mustClose(t, l)
+	}
+	l = mustOpen(t, dir, spool.Options{})
+	if _, next, _ := l.Bounds(); next != 8 || l.Epoch() != epoch || l.Stats().Lost.Entries != 0 {
+		t.Errorf("next %d, epoch kept %v, %+v", next, l.Epoch() == epoch, l.Stats().Lost)
 	}
 }
 

@@ -76,6 +76,32 @@ func reopenAndCheck(t *testing.T, m *memFS, l *Log, last uint64) {
 	}
 }
 
+// TestWithdrawnAfterAFailedSync: what was written and never synced, and then
+// withdrawn, does not come back behind what was written instead of it.
+func TestWithdrawnAfterAFailedSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS()
+		l, err := open(m, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Append(t.Context(), 1, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		m.setFault(faulty("sync", 1, 1000, errDisk))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := l.Append(ctx, 1, make([]byte, 5000)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("append to a disk that does not sync: %v", err)
+		}
+		m.setFault(nil)
+		if seq, err := l.Append(t.Context(), 1, make([]byte, 1000)); err != nil || seq != 2 {
+			t.Fatalf("%d %v", seq, err)
+		}
+		reopenAndCheck(t, m, l, 2)
+	})
+}
+
 func TestDiskFullDropsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, l, last := fullDisk(t, DropNew)
