@@ -181,13 +181,16 @@ func TestReorderingIsTolerated(t *testing.T) {
 	}
 }
 
-// On a quiet link a block is waited for longer than the sender holds any of
+// While the sender is heard, a block is waited for longer than it holds any of
 // it back.
-func TestQuietBlockIsWaitedFor(t *testing.T) {
+func TestBlockIsWaitedForBehindHeartbeats(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		early := n.frames(batch(1))
 		n.send(batch(2))
-		after(250 * time.Millisecond)
+		for range 7 {
+			after(50 * time.Millisecond)
+			n.beat()
+		}
 		n.link.Inject(early[0])
 		after(time.Millisecond)
 		x.expect("1, 2")

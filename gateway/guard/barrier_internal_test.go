@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -45,6 +46,61 @@ func refusesToTie(t *testing.T, b barrier, listed link) {
 		if err := open(); err == nil || !strings.Contains(err.Error(), "it changed in between") {
 			t.Errorf("%s: %v, want a refusal", what, err)
 		}
+	}
+}
+
+// turncoat is a kernel during whose answers the interfaces change.
+type turncoat struct {
+	*fakeKernel
+	during func()
+}
+
+func (k turncoat) Route(dst netip.Addr) (int, error) {
+	k.during()
+	return k.fakeKernel.Route(dst)
+}
+
+// TestRoleThatChangesWhileASocketIsOpened: what was allowed when it began is
+// judged again when the socket is there.
+func TestRoleThatChangesWhileASocketIsOpened(t *testing.T) {
+	to := netip.MustParseAddrPort("127.0.0.1:9")
+	k := turncoat{fakeKernel: newFake(loopback())}
+	k.routes[to.Addr()] = 1
+	var g *Guard
+	k.during = func() { g.decide(nil) }
+	g, err := newGuard(Policy{}, quiet, &k, byIndex, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *RefusedError
+	if c, err := g.DialUDP(t.Context(), to); !errors.As(err, &refused) {
+		t.Errorf("%v, %v: want a refusal", c, err)
+	}
+}
+
+// TestConnectionOfAnotherInterfaceIsNotAdmitted: a connection that was accepted
+// by a socket whose interface has gone meanwhile.
+func TestConnectionOfAnotherInterfaceIsNotAdmitted(t *testing.T) {
+	g := fakeGuard(t, newFake(loopback()), Policy{})
+	ln, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	lo := loopback()
+	gone := lo
+	gone.kind = "dummy"
+	for _, listed := range []link{lo, gone} {
+		connect(t, "tcp", uint16(ln.Addr().(*net.TCPAddr).Port))
+		c, err := ln.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &tcpSocket{l: &Listeners{g: g}, slot: slot{index: 1, id: listed.identity()}, ctx: t.Context(), conns: map[*net.TCPConn]struct{}{}}
+		if got, want := s.admit(c), listed.kind == lo.kind; got != want {
+			t.Errorf("%s: admitted %v, want %v", listed.kind, got, want)
+		}
+		_ = c.Close()
 	}
 }
 

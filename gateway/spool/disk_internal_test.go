@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"syscall"
@@ -91,7 +92,7 @@ func TestWithdrawnAfterAFailedSync(t *testing.T) {
 		m.setFault(faulty("sync", 1, 1000, errDisk))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := l.Append(ctx, 1, make([]byte, 5000)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := l.Append(ctx, 1, bytes.Repeat([]byte("x"), 5000)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("append to a disk that does not sync: %v", err)
 		}
 		m.setFault(nil)
