@@ -42,7 +42,7 @@ func TestOffloadsAndFallbacks(t *testing.T) {
 			tx, err := send.New(send.Config{
 				Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: w, StateDir: t.TempDir(),
 				RateBits: 40_000_000, // a plain connection has the system's small buffer, and a busy machine looks away for 20 ms
-				Sources: map[diode.Class]send.Source{diode.Bulk: source},
+				Sources:  map[diode.Class]send.Source{diode.Bulk: source},
 			})
 			if err != nil {
 				t.Fatal(err)
