@@ -26,6 +26,9 @@ func TestOffloadsAndFallbacks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			nearConn, farConn := udpPair(t)
+			if err := farConn.SetReadBuffer(4 << 20); err != nil { // as far as the system allows
+				t.Fatal(err)
+			}
 			var w send.PacketWriter = nearConn
 			var r recv.PacketReader = farConn
 			if c.nearPlain {
@@ -47,7 +50,7 @@ func TestOffloadsAndFallbacks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			data := bytes.Repeat([]byte("0123456789abcdef"), 8<<10)
+			data := bytes.Repeat([]byte("0123456789abcdef"), 4<<10)
 			for range 20 {
 				source.Add(data, 1)
 			}

@@ -69,7 +69,7 @@ func New(cfg Config) (*Host, error) {
 func prepareRuntimeDir(dir string) (*os.File, error) {
 	if longest := maxSocketPath - socketSuffix; len(dir) > longest {
 		return nil, fmt.Errorf("pluginhost: runtime directory %s has %d bytes, at most %d are possible because the path of a"+
-			" unix socket has at most %d: choose a shorter state directory", dir, len(dir), longest, maxSocketPath)
+			" unix socket has at most %d: choose a shorter state directory, or a shorter TMPDIR where this is a temporary one", dir, len(dir), longest, maxSocketPath)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("pluginhost: runtime directory: %w", err)

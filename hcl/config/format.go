@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
@@ -23,7 +25,8 @@ func Format(src []byte) []byte {
 
 // FormatDir formats the *.hcl files of a directory, or only tells which are not in canonical form when write is false.
 // The paths of those files are returned in lexical order. A file is replaced by rename, so that a gateway that reads it
-// at this moment sees the old text or the new one. The JSON form is left as it is.
+// at this moment sees the old text or the new one. The JSON form is left as it is; a file
+// that cannot be parsed is an error and left as it is.
 func FormatDir(dir string, write bool) (changed []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -59,6 +62,10 @@ func formatFile(path string, write bool) (differs bool, err error) {
 	}
 	if p := refuseCostly(src, path); p != nil {
 		return false, *p
+	}
+	if _, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos); diags.HasErrors() {
+		d := diags[0] // the parser gives errors only, each with its place
+		return false, fmt.Errorf("%s: %s; the file is left as it is", place(*d.Subject), d.Summary)
 	}
 	out := Format(src)
 	if bytes.Equal(src, out) || !write {

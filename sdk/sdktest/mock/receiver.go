@@ -35,7 +35,7 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	w, err := sdk.NewWriter(out, r.setup, sdk.WriterOptions{})
+	w, err := sdk.NewWriter(out, r.setup, r.writing())
 	if err != nil {
 		return err
 	}
@@ -47,6 +47,14 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 		return nil
 	}
 	return flush(ctx, w)
+}
+
+// writing has what LoseOnDrain is to lose wait for its flush.
+func (r *Receiver) writing() sdk.WriterOptions {
+	if r.fault == LoseOnDrain {
+		return sdk.WriterOptions{Linger: time.Hour}
+	}
+	return sdk.WriterOptions{}
 }
 
 func (r *Receiver) take(ctx context.Context, network sdk.Network, w *sdk.Writer) error {
