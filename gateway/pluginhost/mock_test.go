@@ -28,15 +28,15 @@ func playPlugin(file string) {
 		_, _ = os.Stdout.WriteString(strings.Repeat("x", 1<<20))
 	case "stdout-version":
 		_, _ = fmt.Println("1|99|unix|/nowhere|grpc|")
-		select {}
+		hang()
 	case "stdout-tcp":
 		_, _ = fmt.Println("1|1|tcp|127.0.0.1:1|grpc|")
-		select {}
+		hang()
 	case "stdout-elsewhere":
 		_, _ = fmt.Println("1|1|unix|/run/other.sock|grpc|")
-		select {}
+		hang()
 	case "never-serves":
-		select {}
+		hang()
 	case "wrong-cookie":
 		_ = os.Setenv(sdk.Handshake().MagicCookieKey, "another product")
 	case "misnamed":
@@ -58,7 +58,7 @@ func (m *mock) Describe(context.Context) (sdk.Info, error) {
 	case "panic-describe":
 		panic("mock: describe")
 	case "hang-describe":
-		select {}
+		hang()
 	}
 	return sdk.Info{Kind: sdk.KindReceiver, Name: m.name, Version: "1.2.3"}, nil
 }
@@ -83,7 +83,7 @@ func (m *mock) Configure(_ context.Context, s sdk.Setup) error {
 
 func (m *mock) Drain(ctx context.Context) error {
 	if m.name == "hang-drain" {
-		select {}
+		hang()
 	}
 	m.once.Do(func() { close(m.drained) })
 	return ctx.Err()
@@ -100,7 +100,7 @@ func (m *mock) Run(ctx context.Context, _ sdk.Network, out sdk.Intake) error {
 	case "exit-run":
 		os.Exit(7)
 	case "hang-run":
-		select {}
+		hang()
 	case "at-message":
 		_, _ = os.NewFile(2, "stderr").WriteString("{\"@message\":1}\n{\"@level\":2,\"@timestamp\":[]}\n")
 		_, _ = os.Stderr.WriteString("{\"@message\":1}\n")
@@ -154,3 +154,7 @@ func worldView() []byte {
 	})
 	return v
 }
+
+// hang waits for longer than any test. An empty select would end the process of a program built without cgo: the
+// runtime takes it for a deadlock.
+func hang() { <-time.After(24 * time.Hour) }

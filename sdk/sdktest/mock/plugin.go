@@ -39,7 +39,7 @@ func (b *base) Describe(context.Context) (sdk.Info, error) {
 	case PanicDescribe:
 		panic("mock: describe")
 	case HangDescribe:
-		select {}
+		hang()
 	}
 	return sdk.Info{
 		Kind: b.kind, Name: "mock", Version: "1.2.3", API: sdk.APIVersion,
@@ -84,7 +84,7 @@ func (b *base) Configure(_ context.Context, s sdk.Setup) error {
 // Drain waits for Run.
 func (b *base) Drain(ctx context.Context) error {
 	if b.fault == HangDrain {
-		select {}
+		hang()
 	}
 	b.begin.Do(func() { close(b.draining) })
 	select {
@@ -100,7 +100,7 @@ func (b *base) misbehave(ctx context.Context, network sdk.Network) (bool, error)
 	case PanicRun:
 		panic("mock: run")
 	case HangRun:
-		select {}
+		hang()
 	case ReturnAtOnce:
 		return true, nil
 	case FailRun:
@@ -121,7 +121,7 @@ func (b *base) misbehave(ctx context.Context, network sdk.Network) (bool, error)
 	case ListenBeyond:
 		return true, b.listenBeyond(ctx, network)
 	case LeakGoroutine:
-		go func() { select {} }()
+		go hang()
 	}
 	return false, nil
 }

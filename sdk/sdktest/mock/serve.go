@@ -3,6 +3,7 @@ package mock
 import (
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sluice-gateway/sluice/sdk"
 )
@@ -35,7 +36,7 @@ func Serve(kind string, f Fault) {
 	case StdoutFlood:
 		_, _ = os.Stdout.WriteString(strings.Repeat("x", 1<<20))
 	case NeverServes:
-		select {}
+		hang()
 	}
 	if kind == sdk.KindSink {
 		sdk.Serve(NewSink(f))
@@ -43,3 +44,7 @@ func Serve(kind string, f Fault) {
 	}
 	sdk.Serve(NewReceiver(f))
 }
+
+// hang waits for longer than any test. An empty select would end a process built without cgo before it serves: the
+// runtime takes it for a deadlock.
+func hang() { <-time.After(24 * time.Hour) }
