@@ -35,6 +35,12 @@ func (d *decoder) settleSpools() {
 				`write "drop-new" or "drop-oldest": whole batches are then dropped, counted and named as gaps`)
 		}
 	}
+	for i := range d.cfg.Diodes {
+		x := &d.cfg.Diodes[i]
+		if far, err := d.cfg.FindNode(x.To); err == nil && x.Receive.WhenFull == "" {
+			x.Receive.WhenFull = far.Spool.WhenFull
+		}
+	}
 }
 
 // loopback has no wire: a trial may run both ends of a diode and its services on it.

@@ -16,9 +16,11 @@ type Diode struct {
 	From    string // name of the sending node
 	To      string // name of the receiving node
 	Pairing string // names the keys
-	Send    DiodeSend
-	Receive DiodeReceive
-	FEC     FEC
+	// PreviousPairing names the keys before them, which the receiving end still takes; "" = none.
+	PreviousPairing string
+	Send            DiodeSend
+	Receive         DiodeReceive
+	FEC             FEC
 }
 
 // DiodeSend is the sending end.
@@ -28,6 +30,7 @@ type DiodeSend struct {
 	Destination    netip.AddrPort
 	DestinationMAC net.HardwareAddr // nil = a static neighbour exists
 	Rate           int64            // bits per second on the wire, headers included
+	ResendRate     int64            // of Rate, what sending again may use; below Rate
 	KeepSent       time.Duration
 	MTU            int // bytes of the largest IP packet
 }
@@ -37,8 +40,17 @@ type DiodeReceive struct {
 	Interface  string
 	Listen     netip.AddrPort
 	AlarmAfter time.Duration // without a heartbeat
-	HoleAfter  time.Duration // on a quiet link; longer than the last repeat
+	HoleAfter  time.Duration // on a quiet link; longer than the last repeat of any class
+	Capture    string        // CaptureSocket or CapturePacket
+	Memory     int64         // bytes of what waits for its turn or for the disk
+	WhenFull   string        // what of this diode is given up when the spool is full: "drop-new" or "drop-oldest"
 }
+
+// How frames are taken from the receiving interface.
+const (
+	CaptureSocket = "socket" // a UDP socket
+	CapturePacket = "packet" // a TPACKET ring: the interface needs no IP address (packet(7))
+)
 
 // FEC is what is sent in addition so that lost frames can be computed.
 type FEC struct {
@@ -47,6 +59,15 @@ type FEC struct {
 	Interleave int     // blocks
 	MaxDelay   time.Duration
 	Repeat     []time.Duration // each batch again after these times, rising
+	Critical   ClassFEC        // of the critical class; complete, also where nothing was written
+}
+
+// ClassFEC is what a class may have of its own; its fields are those of FEC. Interleaving is for the bulk class alone.
+type ClassFEC struct {
+	Parity     float64
+	DesignLoss float64
+	MaxDelay   time.Duration
+	Repeat     []time.Duration
 }
 
 // quietMargin is how long after the last repeat a batch may still be under way: far above the pacing delay of one
@@ -58,9 +79,13 @@ func decodeDiode(s *section, name string) Diode {
 		Name:    name,
 		From:    nodeName(s.ref("from", "node")),
 		To:      nodeName(s.ref("to", "node")),
-		Pairing: s.pairing(),
+		Pairing: s.pairing("pairing"),
 		Send:    decodeDiodeSend(s.child("send")),
 		FEC:     decodeFEC(s.child("fec")),
+	}
+	d.PreviousPairing = s.pairing("previous_pairing")
+	if d.Pairing != "" && d.PreviousPairing == d.Pairing {
+		s.wrong("diode-pairing", "previous_pairing", fmt.Sprintf("%q is the pairing itself", d.Pairing), "name the one before it, and take the word out when both ends use the new one")
 	}
 	d.Receive = decodeDiodeReceive(s.child("receive"), d)
 	if d.From != "" && d.From == d.To {
@@ -73,10 +98,10 @@ func decodeDiode(s *section, name string) Diode {
 func nodeName(address string) string { return strings.TrimPrefix(address, "node.") }
 
 // pairing reads what names the keys: it must be fit for the name of a file.
-func (s *section) pairing() string {
-	name, ok := read[string](s, "pairing")
+func (s *section) pairing(attr string) string {
+	name, ok := read[string](s, attr)
 	if ok && (name == "" || len(name) > 63 || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "") {
-		s.wrong("name", "pairing", fmt.Sprintf("%q cannot name a pairing", name), `use letters, digits, - and _, as in "2026-11"`)
+		s.wrong("name", attr, fmt.Sprintf("%q cannot name a pairing", name), `use letters, digits, - and _, as in "2026-11"`)
 	}
 	return name
 }
@@ -94,7 +119,24 @@ func decodeDiodeSend(s *section) DiodeSend {
 	if e.Source.IsValid() && e.Destination.IsValid() && e.Source.Is4() != e.Destination.Addr().Is4() {
 		s.wrong("address", "source", "source and destination are not of one IP version", "both are IPv4 or both are IPv6")
 	}
+	e.ResendRate = s.resendRate(e.Rate)
 	return e
+}
+
+// defaultResendShare is the part of the rate that sending again may use unless something else is written: what is
+// missing comes soon, and what is new is hardly slower.
+const defaultResendShare = 4
+
+func (s *section) resendRate(rate int64) int64 {
+	again, ok := read[int64](s, "resend_rate")
+	switch {
+	case !s.has("resend_rate"):
+		return rate / defaultResendShare
+	case ok && rate > 0 && again >= rate:
+		s.wrong("limits", "resend_rate", fmt.Sprintf("%s is not below rate, %s", value.Text(float64(again), value.BitRate), value.Text(float64(rate), value.BitRate)),
+			"sending again must leave room for what is new")
+	}
+	return again
 }
 
 func (s *section) diodeInterface() string {
@@ -111,34 +153,75 @@ func decodeDiodeReceive(s *section, d Diode) DiodeReceive {
 		Listen:     s.addrPort("listen"),
 		AlarmAfter: get[time.Duration](s, "alarm_after"),
 		HoleAfter:  get[time.Duration](s, "hole_after"),
+		Capture:    get[string](s, "capture"),
+		Memory:     get[int64](s, "memory"),
+		WhenFull:   s.whenFull(),
 	}
 	if !s.has("listen") {
 		r.Listen = d.Send.Destination
 	}
-	last := d.FEC.lastRepeat()
+	repeated := d.FEC.lastRepeat()
 	if !s.has("hole_after") {
-		r.HoleAfter = last + quietMargin
-	} else if r.HoleAfter > 0 && r.HoleAfter <= last {
-		s.wrong("limits", "hole_after", "a gap would be declared before the last repeat comes", fmt.Sprintf("the last fec.repeat is %s: choose more than that", value.Text(float64(last), value.Duration)))
+		r.HoleAfter = repeated + quietMargin
+	} else if r.HoleAfter > 0 && r.HoleAfter <= repeated {
+		s.wrong("limits", "hole_after", "a gap would be declared before the last repeat comes", fmt.Sprintf("the last fec.repeat is %s: choose more than that", value.Text(float64(repeated), value.Duration)))
 	}
 	return r
 }
 
+// whenFull reads the policy of the receiving end; it is settled later where it was left out.
+func (s *section) whenFull() string {
+	a, there := s.attrs["when_full"]
+	if !there {
+		return ""
+	}
+	if v, diags := value.Read(a.Expr, s.d.ctx, value.String, value.Limits{}); !diags.HasErrors() && v == "refuse" {
+		s.wrong("when-full", "when_full", "nobody can be told to wait through a diode", `write "drop-new" or "drop-oldest": whole batches are then dropped, counted and named as gaps, which can be sent again`)
+		return ""
+	}
+	return get[string](s, "when_full")
+}
+
+// lastRepeat is the last repeat of any class.
 func (f FEC) lastRepeat() time.Duration {
-	if len(f.Repeat) == 0 {
+	return max(last(f.Repeat), last(f.Critical.Repeat))
+}
+
+func last(repeats []time.Duration) time.Duration {
+	if len(repeats) == 0 {
 		return 0
 	}
-	return f.Repeat[len(f.Repeat)-1]
+	return repeats[len(repeats)-1]
 }
 
 func decodeFEC(s *section) FEC {
-	return FEC{
+	f := FEC{
 		Parity:     get[float64](s, "parity"),
 		DesignLoss: get[float64](s, "design_loss"),
 		Interleave: int(get[int64](s, "interleave")),
 		MaxDelay:   get[time.Duration](s, "max_delay"),
 		Repeat:     s.repeats(),
 	}
+	f.Critical = decodeCritical(s.child("critical"), f)
+	return f
+}
+
+// decodeCritical gives the critical class what it has of its own, and the rest as it is for all.
+func decodeCritical(s *section, outer FEC) ClassFEC {
+	c := ClassFEC{Parity: outer.Parity, DesignLoss: outer.DesignLoss, MaxDelay: outer.MaxDelay, Repeat: outer.Repeat}
+	if s.has("parity") {
+		c.Parity = get[float64](s, "parity")
+	}
+	if s.has("design_loss") {
+		c.DesignLoss = get[float64](s, "design_loss")
+	}
+	if s.has("max_delay") {
+		c.MaxDelay = get[time.Duration](s, "max_delay")
+	}
+	if s.has("repeat") {
+		c.Repeat = s.repeats()
+	}
+	return c
 }
 
 // maxRepeat bounds how long a batch is kept waiting for its repeats.

@@ -20,8 +20,15 @@ type Receiver struct {
 	Connect        []netip.AddrPort
 	MaxConnections int
 	Compression    string   // "none" or "zstd"
+	Class          string   // ClassBulk or ClassCritical: in which its records travel
 	Config         hcl.Body // config {}, for hcl/schema; never nil
 }
+
+// The classes of records.
+const (
+	ClassBulk     = "bulk"
+	ClassCritical = "critical" // all of the receiver's records; with ClassBulk its plugin may still pick single ones
+)
 
 // Sink delivers records.
 type Sink struct {
@@ -46,6 +53,7 @@ func decodeReceiver(s *section, labels []string) Receiver {
 		Connect:        s.addrPorts("connect"),
 		MaxConnections: int(get[int64](s, "max_connections")),
 		Compression:    get[string](s, "compression"),
+		Class:          get[string](s, "class"),
 		Config:         s.config,
 	}
 	if len(r.Connect) > 1 {

@@ -92,6 +92,9 @@ func (d *decoder) checkDiodeSets() {
 }
 
 func (d *decoder) checkRoute(s *section, r Route) {
+	if !d.checkParallel(s, r) {
+		return
+	}
 	for _, from := range r.From {
 		near := d.cfg.Receiver(from).Node
 		for _, via := range r.Via {
@@ -113,6 +116,21 @@ func (d *decoder) checkRoute(s *section, r Route) {
 			d.checkSameNode(s, r, to, far)
 		}
 	}
+}
+
+// checkParallel makes sure that parallel diodes join the same two nodes. (That they have interfaces and ports of their
+// own is checked for all diodes.)
+func (d *decoder) checkParallel(s *section, r Route) bool {
+	if len(r.Via) < maxVia {
+		return true
+	}
+	a, b := d.cfg.Diode(r.Via[0]), d.cfg.Diode(r.Via[1])
+	if a.From == b.From && a.To == b.To {
+		return true
+	}
+	s.wrong("route-diode", "via", fmt.Sprintf("diode.%s leads from node.%s to node.%s, but diode.%s from node.%s to node.%s", a.Name, a.From, a.To, b.Name, b.From, b.To),
+		"two diodes in parallel carry the same batches between the same two nodes; for two destinations write two routes")
+	return false
 }
 
 // checkSameNode reports receivers and a sink on two nodes without a diode between them.

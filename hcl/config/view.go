@@ -21,6 +21,7 @@ type SinkView struct {
 // LinkView is one end of a diode and whose batches cross it.
 type LinkView struct {
 	Diode     *Diode
+	Group     string   // name of the group of parallel diodes that it is in, at this end; its own name when it is alone
 	Receivers []string // addresses, sorted; empty when no route uses the diode
 }
 
@@ -49,8 +50,10 @@ func (c *Config) For(node string) NodeView {
 		link := LinkView{Diode: d, Receivers: c.receiversOf(func(r Route) bool { return slices.Contains(r.Via, d.Name) })}
 		switch node {
 		case d.From:
+			link.Group = c.groupOf(d, func(*Diode) bool { return true })
 			v.Send = append(v.Send, link)
 		case d.To:
+			link.Group = c.groupOf(d, func(other *Diode) bool { return other.To == d.To })
 			v.Receive = append(v.Receive, link)
 		}
 	}

@@ -16,6 +16,10 @@ func receiverWord() blockWord {
 			{name: "connect", typ: value.StringList, def: "[]", doc: "Only for relaying protocols: the one target to which connections are passed on, address and port."},
 			{name: "max_connections", typ: value.Int, def: "2000", min: new(float64(1)), max: new(float64(100000)), doc: "TCP connections at the same time. Others are refused and counted."},
 			{name: "compression", typ: value.String, def: `"none"`, enum: []string{"none", "zstd"}, doc: "How batches are compressed before they are spooled and sent."},
+			{
+				name: "class", typ: value.String, def: `"bulk"`, enum: []string{ClassBulk, ClassCritical},
+				doc: "The class in which its records travel. `critical` goes before `bulk` wherever the two wait, on disk and on the wire, and may have its own protection (`fec.critical`). Order is kept within a class. A plugin may put single records into the critical class by itself, as `critical` of the syslog receivers does.",
+			},
 		},
 	}
 }
