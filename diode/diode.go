@@ -17,9 +17,9 @@ const (
 )
 
 const (
-	// MaxClasses bounds the classes of one link: heartbeats and
-	// announcements have room for as many entries in one datagram.
-	MaxClasses = 8
+	// MaxClasses bounds the classes of one link: a heartbeat has room for as
+	// many entries in one datagram.
+	MaxClasses = 4
 	// MaxBatchBytes is the largest batch that the link carries. Batches are
 	// meant to be 64–256 KiB and at most 1 MiB; the rest is room for headers
 	// of whoever fills the batch. It bounds what a receiver reserves for one.
@@ -38,6 +38,21 @@ func (id BatchID) String() string {
 	return fmt.Sprintf("%x/%d/%d", id.Epoch[:4], id.Class, id.Seq)
 }
 
+// Epoch is the life of one series: as long as the near spool of a class can
+// vouch for the sequences that it has given. A spool that is made, repaired,
+// or found shorter than it was begins another one.
+type Epoch struct {
+	ID [16]byte // 128 random bits
+	// Start is the first sequence of the epoch, at least 1, and StartSum the
+	// running sum before it: an epoch goes on where the one before was known
+	// to be.
+	Start, StartSum uint64
+	Prev            [16]byte // the epoch before; zero: there was none
+	// PrevKnown says that Prev ended exactly before Start. Otherwise it may
+	// have had more.
+	PrevKnown bool
+}
+
 // Batch is one opaque batch.
 type Batch struct {
 	BatchID
@@ -48,11 +63,20 @@ type Batch struct {
 	// one in its epoch and class. What follows a hole therefore says exactly
 	// how much weight the hole held.
 	SumBefore uint64
-	Data      []byte
+	// Time is when the near side took the batch in, by its clock. Zero: not
+	// known.
+	Time time.Time
+	Data []byte
 	// Late is set by the receiver alone: the batch fills a range that was
 	// declared a gap, or contradicts one already delivered, and stands
 	// outside stream order.
 	Late bool
+	// Resent is set by the receiver alone: the batch came because an operator
+	// asked for it (send.Sender.Resend).
+	Resent bool
+	// Arrived is set by the receiver alone: when the last missing byte of the
+	// batch came, by the far clock.
+	Arrived time.Time
 }
 
 // Reasons of a gap.
@@ -62,6 +86,7 @@ const (
 	ReasonEpochEnd     = "epoch-end"            // the tail of an epoch that was replaced by another
 	ReasonOverload     = "overload"             // the receiver's memory was full
 	ReasonFarIO        = "far-io-error"         // the far side could not store it
+	ReasonFarFull      = "far-spool-full"       // the far side had no room for it
 )
 
 // Gap is a range of batches that the far side knows it has missed.
@@ -76,7 +101,14 @@ type Gap struct {
 	Reason             string
 	DeclaredAt         time.Time
 	BeforeFirstContact bool
+	// Before and After are the neighbours of the range in the stream, as far
+	// as they are known: zero times otherwise.
+	Before, After Neighbour
 }
+
+// Neighbour says when a batch beside a gap was taken in by the near side (by
+// the near clock) and when it arrived (by the far clock).
+type Neighbour struct{ Near, Far time.Time }
 
 // Position is how far one series is durable on the far side: every batch up to
 // and including Seq is stored or recorded as a gap, and SumAfter is the running
@@ -87,3 +119,6 @@ type Position struct {
 	Seq      uint64
 	SumAfter uint64
 }
+
+// Range is a range of sequences of one series, both ends included.
+type Range struct{ First, Last uint64 }

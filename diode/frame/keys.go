@@ -17,13 +17,11 @@ const (
 // Suite says how the session secret travels and which algorithms follow.
 type Suite uint16
 
-// SuiteRandom is 32 random bytes in the announcement, HKDF-SHA-256, AES-256-GCM.
-// The secrecy of the traffic rests on the pre-shared key, which is the HKDF
-// salt.
-const SuiteRandom Suite = 1
-
-// SecretBytes is the length of the session secret of SuiteRandom.
-const SecretBytes = 32
+// SuiteHybrid is HPKE in base mode with MLKEM768X25519 and HKDF-SHA-256, export
+// only (RFC 9180, draft-ietf-hpke-pq), then HKDF-SHA-256 with the pre-shared
+// key and AES-256-GCM: the traffic stays secret while either the pre-shared key
+// or one of both key encapsulations holds.
+const SuiteHybrid Suite = 1
 
 // TrafficKey seals the frames of one session. It never outlives its process.
 type TrafficKey struct {
@@ -44,7 +42,7 @@ func AnnounceKey(psk [32]byte) ([32]byte, error) {
 }
 
 // DeriveTraffic derives key and IV of a session: HKDF-SHA-256 with the
-// pre-shared key as salt, the announced secret as input, and label, suite,
+// pre-shared key as salt, the encapsulated secret as input, and label, suite,
 // link, key and session as info.
 func DeriveTraffic(psk, secret [32]byte, suite Suite, link, key uint32, session uint64) (TrafficKey, error) {
 	info := []byte(labelTraffic)

@@ -14,7 +14,7 @@ import (
 // says that the rest of the block is padding.
 const (
 	BlockHeaderBytes = 4          // bytes
-	BatchHeaderBytes = 36         // bytes
+	BatchHeaderBytes = 60         // bytes
 	NoBatch          = 0xFFFFFFFF // block header: no batch begins in this block
 
 	batchMarker = 0xB7 // not zero, so that padding cannot be taken for a batch
@@ -23,7 +23,10 @@ const (
 // Flags of a batch header.
 const (
 	FlagRepeat       = 1 // this is a repeat or a rewind, not the batch's first time on the wire
-	FlagCopiesFollow = 2 // further copies of this batch's series will follow by configuration
+	FlagCopiesFollow = 2 // further copies of this batch's series may follow: by configuration, or over another link
+	FlagResend       = 4 // sent again because an operator asked for it
+
+	allFlags = FlagRepeat | FlagCopiesFollow | FlagResend
 )
 
 // PutBlockHeader writes the offset, from the start of the block, of the first
@@ -34,8 +37,7 @@ func PutBlockHeader(b []byte, first uint32) { binary.BigEndian.PutUint32(b, firs
 // BlockHeaderBytes.
 func BlockStart(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 
-// BatchHeader stands before each batch in the block stream. The epoch is the
-// session's.
+// BatchHeader stands before each batch in the block stream.
 type BatchHeader struct {
 	Flags     uint8
 	Length    uint32 // bytes of data, at most diode.MaxBatchBytes
@@ -43,6 +45,8 @@ type BatchHeader struct {
 	SumBefore uint64
 	Weight    uint32
 	Digest    uint64 // Digest of the data
+	Epoch     [16]byte
+	Time      int64 // when the near side took it in, Unix nanoseconds; 0 = not known
 }
 
 // Put writes the header into the first BatchHeaderBytes of b.
@@ -54,6 +58,8 @@ func (h *BatchHeader) Put(b []byte) {
 	binary.BigEndian.PutUint64(b[16:], h.SumBefore)
 	binary.BigEndian.PutUint32(b[24:], h.Weight)
 	binary.BigEndian.PutUint64(b[28:], h.Digest)
+	copy(b[36:52], h.Epoch[:])
+	binary.BigEndian.PutUint64(b[52:], uint64(h.Time))
 }
 
 // Parse reads a batch header from b, which holds at least BatchHeaderBytes.
@@ -67,7 +73,9 @@ func (h *BatchHeader) Parse(b []byte) error {
 	h.SumBefore = binary.BigEndian.Uint64(b[16:])
 	h.Weight = binary.BigEndian.Uint32(b[24:])
 	h.Digest = binary.BigEndian.Uint64(b[28:])
-	if h.Length > diode.MaxBatchBytes || h.Seq == 0 || h.Flags > FlagRepeat|FlagCopiesFollow {
+	copy(h.Epoch[:], b[36:52])
+	h.Time = int64(binary.BigEndian.Uint64(b[52:]))
+	if h.Length > diode.MaxBatchBytes || h.Seq == 0 || h.Flags&^allFlags != 0 {
 		return fmt.Errorf("%w: batch %d of %d bytes, flags %d", ErrBody, h.Seq, h.Length, h.Flags)
 	}
 	return nil
