@@ -2,6 +2,8 @@ package frame_test
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/hpke"
 	"errors"
 	"reflect"
 	"testing"
@@ -40,7 +42,7 @@ func TestShardBytes(t *testing.T) {
 
 func TestSealedFrameOpens(t *testing.T) {
 	h := vectorShardHeader()
-	sealed := vectorSealer(t).Seal(make([]byte, 0, 256), &h, vectorShard())
+	sealed := vectorSealer(t).Seal(make([]byte, 0, 512), &h, vectorShard())
 	var got frame.Header
 	if err := got.Parse(sealed); err != nil || got != h {
 		t.Fatalf("%+v %v", got, err)
@@ -50,7 +52,7 @@ func TestSealedFrameOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b frame.BatchHeader
-	if err := b.Parse(plain[frame.BlockHeaderBytes:]); err != nil || b.Seq != 12 || b.SumBefore != 1100 {
+	if err := b.Parse(plain[frame.BlockHeaderBytes:]); err != nil || b.Seq != 12 || b.SumBefore != 1100 || b.Epoch[2] != 3 || b.Time != 1_799_999_999_000_000_500 {
 		t.Fatalf("%+v %v", b, err)
 	}
 }
@@ -58,7 +60,7 @@ func TestSealedFrameOpens(t *testing.T) {
 // Every bit of a sealed frame counts.
 func TestAnyFlippedBitIsRefused(t *testing.T) {
 	h := vectorShardHeader()
-	sealed := vectorSealer(t).Seal(make([]byte, 0, 256), &h, vectorShard())
+	sealed := vectorSealer(t).Seal(make([]byte, 0, 512), &h, vectorShard())
 	opener := vectorOpener(t)
 	for bit := range len(sealed) * 8 {
 		b := bytes.Clone(sealed)
@@ -74,16 +76,16 @@ func TestAnyFlippedBitIsRefused(t *testing.T) {
 }
 
 func TestKeysDifferByUse(t *testing.T) {
-	base, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), 1, 1, 1, 1)
+	base, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(t), 1, 1, 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	announce := vectorAnnounceKey(t)
-	if announce == vectorPSK() || announce == base.Key || base.Key == vectorPSK() || base.Key == vectorSecret() {
+	if announce == vectorPSK() || announce == base.Key || base.Key == vectorPSK() || base.Key == vectorSecret(t) {
 		t.Fatal("one key serves two uses")
 	}
 	for _, other := range [][4]uint64{{2, 1, 1, 1}, {1, 2, 1, 1}, {1, 1, 2, 1}, {1, 1, 1, 2}} {
-		k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), frame.Suite(other[0]), uint32(other[1]), uint32(other[2]), other[3])
+		k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(t), frame.Suite(other[0]), uint32(other[1]), uint32(other[2]), other[3])
 		if err != nil || k.Key == base.Key || k.IV == base.IV {
 			t.Fatalf("%v: same key or IV (%v)", other, err)
 		}
@@ -93,7 +95,7 @@ func TestKeysDifferByUse(t *testing.T) {
 func TestAnnouncementAndHeartbeatRoundTrip(t *testing.T) {
 	b := vectorAnnouncement(t)
 	a, err := frame.ParseAnnouncement(b)
-	if err != nil || a.Session != vectorSession || a.Secret != vectorSecret() || !reflect.DeepEqual(a.Origin, vectorOrigin()) {
+	if err != nil || a.Session != vectorSession || a.Encapsulation != vectorEncapsulation(t) {
 		t.Fatalf("%+v %v", a, err)
 	}
 	want := vectorHeartbeat()
@@ -102,6 +104,12 @@ func TestAnnouncementAndHeartbeatRoundTrip(t *testing.T) {
 		t.Fatalf("%+v %v", got, err)
 	}
 	got.Clock = want.Clock
+	for i := range got.Series {
+		if !got.Series[i].Oldest.Equal(want.Series[i].Oldest) {
+			t.Errorf("oldest %v, want %v", got.Series[i].Oldest, want.Series[i].Oldest)
+		}
+		got.Series[i].Oldest = want.Series[i].Oldest
+	}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%+v\n%+v", got, want)
 	}
@@ -111,12 +119,105 @@ func TestAnnouncementAndHeartbeatRoundTrip(t *testing.T) {
 func TestLargestHeartbeatFits(t *testing.T) {
 	var h frame.Heartbeat
 	for c := range diode.MaxClasses {
-		h.Bounds = append(h.Bounds, frame.Bounds{Class: diode.Class(c)})
-		h.Origin.Ends = append(h.Origin.Ends, frame.PrevEnd{Class: diode.Class(c)})
+		h.Series = append(h.Series, frame.Series{Class: diode.Class(c)})
 	}
 	h.Health = make([]byte, 10_000)
 	if got := len(h.Append(nil)); got > 1088 {
 		t.Fatalf("%d bytes", got)
+	}
+}
+
+// An announcement and the largest heartbeat fit the smallest MTU of IPv6.
+func TestEverythingFitsTheSmallestMTU(t *testing.T) {
+	const room = 1280 - 40 - 8 // bytes; RFC 8200, section 5, IP and UDP headers taken off
+	if got := len(vectorAnnouncement(t)); got != 1204 || got > room {
+		t.Errorf("announcement of %d bytes", got)
+	}
+	if shard, err := frame.ShardBytes(1280, true); err != nil || frame.Overhead+shard > room {
+		t.Errorf("shard of %d bytes: %v", shard, err)
+	}
+}
+
+func TestEncapsulation(t *testing.T) {
+	private := vectorPrivate(t)
+	enc, secret, err := frame.Encapsulate(private.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := frame.Decapsulate(private, enc); err != nil || got != secret {
+		t.Errorf("another secret: %v", err)
+	}
+	again, other, err := frame.Encapsulate(private.PublicKey())
+	if err != nil || again == enc || other == secret {
+		t.Errorf("two sessions share a secret: %v", err)
+	}
+	enc[0] ^= 1 // ML-KEM rejects implicitly: another secret and no error (FIPS 203, section 6.3)
+	if got, err := frame.Decapsulate(private, enc); err == nil && got == secret {
+		t.Error("a changed encapsulation gives the same secret")
+	}
+	if _, _, err := frame.Encapsulate(otherKey(t)); err == nil {
+		t.Error("a key of another kind is accepted")
+	}
+}
+
+func otherKey(t *testing.T) hpke.PublicKey {
+	t.Helper()
+	k, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.PublicKey()
+}
+
+func TestTestFrameRoundTrip(t *testing.T) {
+	want := vectorTest()
+	b := want.Append(nil, 1408)
+	got, err := frame.ParseTest(b)
+	if err != nil || len(b) != 1408 || !got.Sent.Equal(want.Sent) {
+		t.Fatalf("%d bytes, %+v %v", len(b), got, err)
+	}
+	got.Sent = want.Sent
+	if got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	for name, bad := range map[string]frame.Test{
+		"step": {Step: 3, Steps: 3, Count: 1}, "number": {Steps: 1, Number: 9, Count: 9}, "nothing": {},
+	} {
+		if _, err := frame.ParseTest(bad.Append(nil, 64)); !errors.Is(err, frame.ErrBody) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestBodiesThatAreRefused(t *testing.T) {
+	base := vectorHeartbeat()
+	beat := base.Append(nil)
+	change := func(i int, v byte) []byte {
+		b := bytes.Clone(beat)
+		b[i] = v
+		return b
+	}
+	const count, series = 76, 77 // offsets in docs/formats/diode-frame.md
+	for name, b := range map[string][]byte{
+		"empty": nil, "cut": beat[:len(beat)-1], "too long": append(bytes.Clone(beat), 0), "classes": change(count, diode.MaxClasses+1),
+		"fewer classes than said": change(count, 3), "flag": change(series+1, 2), "start 0": change(series+34+7, 0),
+	} {
+		if _, err := frame.ParseHeartbeat(b); !errors.Is(err, frame.ErrBody) {
+			t.Errorf("heartbeat, %s: %v", name, err)
+		}
+	}
+	announcement := vectorAnnouncement(t)
+	for name, b := range map[string][]byte{"cut": announcement[:1203], "too long": append(bytes.Clone(announcement), 0)} {
+		if _, err := frame.ParseAnnouncement(b); !errors.Is(err, frame.ErrBody) {
+			t.Errorf("announcement, %s: %v", name, err)
+		}
+	}
+	for _, i := range []int{frame.HeaderBytes + 1, frame.HeaderBytes + 3} {
+		b := bytes.Clone(announcement)
+		b[i]++
+		if _, err := frame.ParseAnnouncement(b); !errors.Is(err, frame.ErrBody) {
+			t.Errorf("announcement, byte %d: %v", i, err)
+		}
 	}
 }
 
@@ -168,7 +269,7 @@ func TestNonceHoldsTheWholeCounter(t *testing.T) {
 		if bit < 64 {
 			h.Counter = 1 << bit
 		}
-		sealed := vectorSealer(t).Seal(make([]byte, 0, 256), &h, vectorShard())
+		sealed := vectorSealer(t).Seal(make([]byte, 0, 512), &h, vectorShard())
 		body := string(sealed[frame.HeaderBytes : len(sealed)-frame.TagBytes])
 		if other, ok := seen[body]; ok {
 			t.Fatalf("counters that differ in bits %d and %d give the same key stream", other, bit)

@@ -9,7 +9,7 @@ import (
 
 func FuzzHeader(f *testing.F) {
 	h := vectorShardHeader()
-	f.Add(vectorSealer(f).Seal(make([]byte, 0, 256), &h, vectorShard()))
+	f.Add(vectorSealer(f).Seal(make([]byte, 0, 512), &h, vectorShard()))
 	f.Add(vectorAnnouncement(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h frame.Header
@@ -69,5 +69,31 @@ func FuzzBatchHeader(f *testing.F) {
 		if !bytes.Equal(again, b[:frame.BatchHeaderBytes]) {
 			t.Fatalf("batch header changes: %x %x", again, b)
 		}
+	})
+}
+
+func FuzzTest(f *testing.F) {
+	test := vectorTest()
+	f.Add(test.Append(nil, 64))
+	f.Add(test.Append(nil, 0)[:39])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := frame.ParseTest(b)
+		if err != nil {
+			return
+		}
+		if again := got.Append(nil, 0); !bytes.Equal(again, b[:len(again)]) {
+			t.Fatalf("test frame changes: %x %x", again, b)
+		}
+	})
+}
+
+func FuzzDecapsulate(f *testing.F) {
+	enc := vectorEncapsulation(f)
+	f.Add(enc[:])
+	private := vectorPrivate(f)
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		var enc [frame.EncapsulationBytes]byte
+		copy(enc[:], b)
+		_, _ = frame.Decapsulate(private, enc)
 	})
 }

@@ -3,11 +3,14 @@ package frame_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/hpke"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,28 +30,56 @@ type vector map[string]string
 
 func vectorPSK() (k [32]byte) { return sha256.Sum256([]byte("vector psk")) }
 
-func vectorSecret() (k [32]byte) { return sha256.Sum256([]byte("vector secret")) }
+func vectorPrivate(tb testing.TB) hpke.PrivateKey {
+	tb.Helper()
+	seed := sha256.Sum256([]byte("vector private key"))
+	private, err := frame.KEM().NewPrivateKey(seed[:])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return private
+}
+
+// vectorEncapsulation is one that was recorded: each encapsulation is another.
+func vectorEncapsulation(tb testing.TB) (enc [frame.EncapsulationBytes]byte) {
+	tb.Helper()
+	b, err := hex.DecodeString(readVector(tb, sessionFile)["encapsulation"])
+	if err != nil || copy(enc[:], b) != len(enc) {
+		tb.Fatalf("%d bytes: %v", len(b), err)
+	}
+	return enc
+}
+
+func vectorSecret(tb testing.TB) [32]byte {
+	tb.Helper()
+	secret, err := frame.Decapsulate(vectorPrivate(tb), vectorEncapsulation(tb))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return secret
+}
+
+func vectorTraffic(tb testing.TB) frame.TrafficKey {
+	tb.Helper()
+	k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(tb), frame.SuiteHybrid, vectorLink, vectorKey, vectorSession)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return k
+}
 
 const (
 	vectorLink    = 0x11223344
 	vectorKey     = 5
 	vectorSession = 1_800_000_000
-)
 
-func vectorOrigin() frame.Origin {
-	return frame.Origin{
-		Epoch: [16]byte{1, 2, 3}, Prev: [16]byte{9, 8, 7},
-		Ends: []frame.PrevEnd{{Class: diode.Bulk, Known: true, Last: 77, Sum: 7700}, {Class: diode.Critical}},
-	}
-}
+	// sessionFile says how the keys of all vectors come about.
+	sessionFile = "testdata/session.keys"
+)
 
 func vectorSealer(tb testing.TB) *frame.Sealer {
 	tb.Helper()
-	k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), frame.SuiteRandom, vectorLink, vectorKey, vectorSession)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s, err := frame.NewSealer(k)
+	s, err := frame.NewSealer(vectorTraffic(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -57,11 +88,7 @@ func vectorSealer(tb testing.TB) *frame.Sealer {
 
 func vectorOpener(tb testing.TB) *frame.Opener {
 	tb.Helper()
-	k, err := frame.DeriveTraffic(vectorPSK(), vectorSecret(), frame.SuiteRandom, vectorLink, vectorKey, vectorSession)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	o, err := frame.NewOpener(k)
+	o, err := frame.NewOpener(vectorTraffic(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -80,19 +107,20 @@ func vectorAnnounceKey(tb testing.TB) [32]byte {
 func vectorAnnouncement(tb testing.TB) []byte {
 	tb.Helper()
 	a := frame.Announcement{
-		LinkID: vectorLink, KeyID: vectorKey, Session: vectorSession, Suite: frame.SuiteRandom,
-		Secret: vectorSecret(), Origin: vectorOrigin(),
+		LinkID: vectorLink, KeyID: vectorKey, Session: vectorSession, Suite: frame.SuiteHybrid,
+		Encapsulation: vectorEncapsulation(tb),
 	}
 	return a.Append(nil, vectorAnnounceKey(tb))
 }
 
 // vectorShard is shard 0 of block 3: block header, batch 12 of 5 bytes, padding.
 func vectorShard() []byte {
-	shard := make([]byte, 64)
+	shard := make([]byte, 128)
 	frame.PutBlockHeader(shard, frame.BlockHeaderBytes)
 	data := []byte("hello")
 	b := frame.BatchHeader{
 		Flags: frame.FlagCopiesFollow, Length: 5, Seq: 12, SumBefore: 1100, Weight: 42, Digest: frame.NewDigester().Digest(data),
+		Epoch: [16]byte{1, 2, 3}, Time: 1_799_999_999_000_000_500,
 	}
 	b.Put(shard[frame.BlockHeaderBytes:])
 	copy(shard[frame.BlockHeaderBytes+frame.BatchHeaderBytes:], data)
@@ -102,15 +130,28 @@ func vectorShard() []byte {
 func vectorShardHeader() frame.Header {
 	return frame.Header{
 		Kind: frame.KindShard, LinkID: vectorLink, KeyID: vectorKey, Session: vectorSession, Counter: 4, Block: 3, Class: 1,
-		Code: frame.CodeClassic, Flags: frame.FlagSpread, K: 1, M: 4, Shard: 64, Start: frame.BlockHeaderBytes,
+		Code: frame.CodeClassic, Flags: frame.FlagSpread, K: 1, M: 4, Shard: 128, Start: frame.BlockHeaderBytes,
 	}
 }
 
 func vectorHeartbeat() frame.Heartbeat {
 	return frame.Heartbeat{
-		Origin: vectorOrigin(), Clock: time.Unix(1_800_000_001, 250), Every: time.Second,
-		Bounds: []frame.Bounds{{Class: 0, First: 1, Sent: 10, SentSum: 1000, Accepted: 12, AcceptedSum: 1142}},
+		Clock: time.Unix(1_800_000_001, 250), Every: time.Second, Next: vectorSession + 60, SwitchAt: 70_000,
+		Counters: frame.Counters{Frames: 66_000, WireBytes: 99_000_000, Copies: 3, Missing: 2, Holds: 1, Oversize: 4},
+		Series: []frame.Series{
+			{
+				Class: diode.Bulk, Epoch: diode.Epoch{ID: [16]byte{1, 2, 3}, Start: 8, StartSum: 700, Prev: [16]byte{9, 8, 7}, PrevKnown: true},
+				First: 1, Sent: 10, SentSum: 1000, Accepted: 12, AcceptedSum: 1142, Oldest: time.Unix(1_800_000_000, 500),
+			},
+			{Class: diode.Critical, Epoch: diode.Epoch{ID: [16]byte{4, 5, 6}, Start: 1}, First: 1},
+		},
 		Health: []byte("near side is well"),
+	}
+}
+
+func vectorTest() frame.Test {
+	return frame.Test{
+		Run: 7, Rate: 500_000_000, Step: 1, Steps: 3, Number: 250, Count: 1000, Sent: time.Unix(1_800_000_002, 750),
 	}
 }
 
@@ -118,13 +159,18 @@ func makeVectors(tb testing.TB) map[string]vector {
 	tb.Helper()
 	sealer := vectorSealer(tb)
 	h := vectorShardHeader()
-	shard := sealer.Seal(make([]byte, 0, 256), &h, vectorShard())
+	shard := sealer.Seal(make([]byte, 0, 512), &h, vectorShard())
 	beat := frame.Header{
 		Kind: frame.KindHeartbeat, LinkID: vectorLink, KeyID: vectorKey, Session: vectorSession, Counter: 5, Start: frame.NoStart,
 	}
 	hb := vectorHeartbeat()
 	heartbeat := sealer.Seal(make([]byte, 0, 1024), &beat, hb.Append(nil))
 	announcement := vectorAnnouncement(tb)
+	head := frame.Header{
+		Kind: frame.KindTest, LinkID: vectorLink, KeyID: vectorKey, Session: vectorSession, Counter: 6, Start: frame.NoStart,
+	}
+	pattern := vectorTest()
+	test := sealer.Seal(make([]byte, 0, 1024), &head, pattern.Append(nil, 128))
 	flip := func(b []byte, i int) []byte {
 		b = bytes.Clone(b)
 		b[i] ^= 1
@@ -144,13 +190,15 @@ func makeVectors(tb testing.TB) map[string]vector {
 		"shard_reserved":       made("bad header", flip(shard, 47)),
 		"heartbeat":            made("ok heartbeat", heartbeat),
 		"heartbeat_other_kind": made("bad mac", flip(heartbeat, 3)),
+		"test":                 made("ok test", test),
+		"test_class":           made("bad tag", flip(test, 36)),
 	}
 }
 
 func made(expect string, b []byte) vector {
 	return vector{
-		"expect": expect, "psk": hex.EncodeToString(sum32(vectorPSK())), "secret": hex.EncodeToString(sum32(vectorSecret())),
-		"link": strconv.Itoa(vectorLink), "key": strconv.Itoa(vectorKey), "session": strconv.Itoa(vectorSession),
+		"expect": expect, "psk": hex.EncodeToString(sum32(vectorPSK())), "link": strconv.Itoa(vectorLink),
+		"key": strconv.Itoa(vectorKey), "session": strconv.Itoa(vectorSession),
 		"datagram": hex.EncodeToString(b),
 	}
 }
@@ -180,17 +228,52 @@ func verdict(tb testing.TB, b []byte) string {
 	if _, err := vectorOpener(tb).Open(nil, &h, b); err != nil {
 		return "bad tag"
 	}
-	if h.Kind == frame.KindHeartbeat {
-		return "ok heartbeat"
+	return map[frame.Kind]string{
+		frame.KindHeartbeat: "ok heartbeat", frame.KindTest: "ok test", frame.KindShard: "ok shard",
+	}[h.Kind]
+}
+
+// session is what session.keys holds: each step from the private key, the
+// encapsulation and the pre-shared key to the keys of the frames.
+func session(tb testing.TB) vector {
+	tb.Helper()
+	private, err := vectorPrivate(tb).Bytes()
+	if err != nil {
+		tb.Fatal(err)
 	}
-	return "ok shard"
+	enc, secret, announce, traffic := vectorEncapsulation(tb), vectorSecret(tb), vectorAnnounceKey(tb), vectorTraffic(tb)
+	return vector{
+		"private": hex.EncodeToString(private), "public": hex.EncodeToString(vectorPrivate(tb).PublicKey().Bytes()),
+		"encapsulation": hex.EncodeToString(enc[:]), "secret": hex.EncodeToString(secret[:]),
+		"psk": hex.EncodeToString(sum32(vectorPSK())), "suite": strconv.Itoa(int(frame.SuiteHybrid)),
+		"link": strconv.Itoa(vectorLink), "key": strconv.Itoa(vectorKey), "session": strconv.Itoa(vectorSession),
+		"announce_key": hex.EncodeToString(announce[:]),
+		"traffic_key":  hex.EncodeToString(traffic.Key[:]), "traffic_iv": hex.EncodeToString(traffic.IV[:]),
+	}
+}
+
+func TestSessionKeys(t *testing.T) {
+	if _, err := os.Stat(sessionFile); *update && errors.Is(err, fs.ErrNotExist) {
+		enc, _, err := frame.Encapsulate(vectorPrivate(t).PublicKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeVector(t, sessionFile, vector{"encapsulation": hex.EncodeToString(enc[:])})
+	}
+	made := session(t)
+	if *update {
+		writeVector(t, sessionFile, made)
+	}
+	if got := readVector(t, sessionFile); !maps.Equal(got, made) {
+		t.Errorf("on disk %v\nmade %v", got, made)
+	}
 }
 
 func TestVectors(t *testing.T) {
 	made := makeVectors(t)
 	if *update {
 		for name, v := range made {
-			writeVector(t, name, v)
+			writeVector(t, filepath.Join("testdata", name+".vector"), v)
 		}
 	}
 	files, err := filepath.Glob("testdata/*.vector")
@@ -215,29 +298,34 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-func writeVector(t *testing.T, name string, v vector) {
+func writeVector(t *testing.T, file string, v vector) {
 	t.Helper()
 	var b bytes.Buffer
-	for _, k := range []string{"expect", "psk", "secret", "link", "key", "session", "datagram"} {
-		fmt.Fprintf(&b, "%s: %s\n", k, v[k])
+	for _, k := range []string{
+		"expect", "private", "public", "encapsulation", "secret", "psk", "suite", "link", "key", "session",
+		"announce_key", "traffic_key", "traffic_iv", "datagram",
+	} {
+		if v[k] != "" {
+			fmt.Fprintf(&b, "%s: %s\n", k, v[k])
+		}
 	}
-	if err := os.WriteFile(filepath.Join("testdata", name+".vector"), b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func readVector(t *testing.T, file string) vector {
-	t.Helper()
+func readVector(tb testing.TB, file string) vector {
+	tb.Helper()
 	f, err := os.Open(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
 	v := vector{}
 	for s := bufio.NewScanner(f); s.Scan(); {
 		name, value, ok := strings.Cut(s.Text(), ": ")
 		if !ok {
-			t.Fatalf("%s: %q", file, s.Text())
+			tb.Fatalf("%s: %q", file, s.Text())
 		}
 		v[name] = value
 	}
