@@ -83,10 +83,10 @@ func (st *stream) smallShape(b *block) fec.Shape {
 	size := st.bulk.ShardBytes
 	if b.fill <= size && b.emitted == 0 {
 		units := (b.fill + frame.ShardUnit - 1) / frame.ShardUnit
-		return fec.Shape{Data: 1, Parity: st.protect.Small(1), ShardBytes: units * frame.ShardUnit}
+		return fec.Shape{Data: 1, Parity: st.own.protection().Small(1), ShardBytes: units * frame.ShardUnit}
 	}
 	k := (b.fill + size - 1) / size
-	return fec.Shape{Data: k, Parity: st.protect.Small(k), ShardBytes: size}
+	return fec.Shape{Data: k, Parity: st.own.protection().Small(k), ShardBytes: size}
 }
 
 // emitRange sends the shards from (including) to to (excluding) of a closed

@@ -2,6 +2,7 @@ package send
 
 import (
 	"context"
+	"crypto/hpke"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,22 +52,15 @@ type Config struct {
 	PSK    [32]byte
 	KeyID  uint32
 
-	Epoch     [16]byte // of the near spool
-	PrevEpoch [16]byte // zero: there was none
-	// PrevLast and PrevSum are where the bulk series of PrevEpoch ended, when
-	// PrevKnown.
-	PrevLast, PrevSum uint64
-	PrevKnown         bool
-	// Prev says the same of other classes, and overrides PrevLast for bulk.
-	// A class that is in neither ended at an unknown place.
-	Prev map[diode.Class]diode.Position
+	Public hpke.PublicKey // of the receive node, from the pairing
 
-	Sources map[diode.Class]Source
+	Classes map[diode.Class]ClassConfig
 	Conn    PacketWriter
 	MTU     int // bytes; 0 = 1500
 	IPv6    bool
 
 	RateBits   uint64          // bits per second on the wire, Ethernet framing included; 0 = 100 Mbit/s
+	ResendBits uint64          // of that, what Resend may use; 0 = a quarter
 	Parity     float64         // least parity as a fraction of data, 0…1
 	MaxDelay   time.Duration   // a started block is closed after it; 0 = 5 ms
 	Interleave int             // full blocks whose frames alternate, 1…16; 0 = 1
@@ -74,9 +68,35 @@ type Config struct {
 	Repeat     []time.Duration // each batch again so long after its first time, rising
 	Heartbeat  time.Duration   // 0 = 1 s
 
-	StateDir string        // keeps the session floor
-	Health   func() []byte // carried in the heartbeat; nil = none; at most 512 bytes
-	Log      *slog.Logger  // nil = none
+	// Parallel says that the same batches travel over another link too: the
+	// far side then does not declare a hole at once.
+	Parallel bool
+	// Ready says whether frames may leave now; nil = always. An error holds the
+	// link with that cause. It is asked every 100 ms at most, from the loop, and
+	// must be cheap.
+	Ready func() error
+
+	StateDir string // keeps the session floor
+	// Room stores the floor also on a full disk: it runs f, makes room when f
+	// finds none, and runs it again. nil = run f once.
+	Room   Room
+	Health func() []byte // carried in the heartbeat; nil = none; at most frame.MaxHealthBytes
+	Log    *slog.Logger  // nil = none
+}
+
+// Room keeps disk space for small files.
+type Room interface {
+	Do(f func() error) error
+}
+
+// ClassConfig is what one class needs. Zero values are those of Config.
+type ClassConfig struct {
+	Source     Source
+	Epoch      diode.Epoch // of the near spool of this class; Start 0 = 1
+	Parity     float64
+	DesignLoss float64
+	MaxDelay   time.Duration
+	Repeat     []time.Duration // nil = Config's; empty = none
 }
 
 const (
@@ -102,10 +122,28 @@ func (c Config) withDefaults() Config {
 	if c.Parity == 0 && c.DesignLoss == 0 {
 		c.DesignLoss = defaultLoss
 	}
+	setDefault(&c.ResendBits, max(c.RateBits/4, 1))
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	classes := make(map[diode.Class]ClassConfig, len(c.Classes))
+	for class, own := range c.Classes {
+		classes[class] = own.withDefaults(c)
+	}
+	c.Classes = classes
 	return c
+}
+
+func (o ClassConfig) withDefaults(c Config) ClassConfig {
+	if o.Parity == 0 && o.DesignLoss == 0 {
+		o.Parity, o.DesignLoss = c.Parity, c.DesignLoss
+	}
+	setDefault(&o.MaxDelay, c.MaxDelay)
+	setDefault(&o.Epoch.Start, 1)
+	if o.Repeat == nil {
+		o.Repeat = c.Repeat
+	}
+	return o
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -116,59 +154,48 @@ func setDefault[T comparable](v *T, def T) {
 }
 
 func (c Config) check() error {
-	var errs []error
-	refuse := func(bad bool, format string, args ...any) {
-		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
+	var p problems
+	p.add(c.Link == "", "the link has no name")
+	p.add(c.PSK == [32]byte{}, "no pre-shared key")
+	p.add(c.Public == nil, "no public key of the receive node")
+	p.add(c.Conn == nil, "no connection")
+	p.add(len(c.Classes) == 0 || len(c.Classes) > diode.MaxClasses, "%d classes; 1 to %d are possible", len(c.Classes), diode.MaxClasses)
+	p.add(c.RateBits < minRate, "rate of %d bit/s is below %d", c.RateBits, minRate)
+	p.add(c.ResendBits > c.RateBits, "resend rate of %d bit/s is above the link's, %d", c.ResendBits, c.RateBits)
+	p.add(c.Interleave < 1 || c.Interleave > maxInterleave, "interleave %d is not between 1 and %d", c.Interleave, maxInterleave)
+	p.add(c.Heartbeat < 10*time.Millisecond || c.Heartbeat > time.Minute, "heartbeat %v is not between 10ms and 1m", c.Heartbeat)
+	for _, class := range slices.Sorted(maps.Keys(c.Classes)) {
+		p = append(p, c.Classes[class].check(class)...)
 	}
-	refuse(c.Link == "", "the link has no name")
-	refuse(c.PSK == [32]byte{}, "no pre-shared key")
-	refuse(c.Epoch == [16]byte{}, "no epoch")
-	refuse(c.Conn == nil, "no connection")
-	refuse(len(c.Sources) == 0 || len(c.Sources) > diode.MaxClasses, "%d sources; 1 to %d are possible", len(c.Sources), diode.MaxClasses)
-	refuse(c.RateBits < minRate, "rate of %d bit/s is below %d", c.RateBits, minRate)
-	refuse(c.Parity < 0 || c.Parity > 1, "parity %v is not between 0 and 1", c.Parity)
-	refuse(c.DesignLoss < 0 || c.DesignLoss > 0.2, "design loss %v is not between 0 and 0.2", c.DesignLoss)
-	refuse(c.MaxDelay < 0 || c.MaxDelay > maxDelay, "max delay %v is not between 0 and %v", c.MaxDelay, maxDelay)
-	refuse(c.Interleave < 1 || c.Interleave > maxInterleave, "interleave %d is not between 1 and %d", c.Interleave, maxInterleave)
-	refuse(c.Heartbeat < 10*time.Millisecond || c.Heartbeat > time.Minute, "heartbeat %v is not between 10ms and 1m", c.Heartbeat)
-	refuse(len(c.Repeat) > maxRepeats, "%d repeats; at most %d are possible", len(c.Repeat), maxRepeats)
-	refuse(!slices.IsSorted(c.Repeat), "repeats are not in rising order")
-	for _, d := range c.Repeat {
-		refuse(d <= 0 || d > maxRepeat, "repeat after %v is not between 0 and %v", d, maxRepeat)
-	}
-	if len(errs) > 0 {
-		return fmt.Errorf("send: link %q: %w", c.Link, errors.Join(errs...))
+	if len(p) > 0 {
+		return fmt.Errorf("send: link %q: %w", c.Link, errors.Join(p...))
 	}
 	return nil
 }
 
-func (c Config) protection() fec.Protection {
-	return fec.Protection{Parity: c.Parity, DesignLoss: c.DesignLoss}
+func (o ClassConfig) check(class diode.Class) (p problems) {
+	p.add(o.Source == nil, "class %d: no source", class)
+	p.add(o.Epoch.ID == [16]byte{}, "class %d: no epoch", class)
+	p.add(o.Parity < 0 || o.Parity > 1, "class %d: parity %v is not between 0 and 1", class, o.Parity)
+	p.add(o.DesignLoss < 0 || o.DesignLoss > 0.2, "class %d: design loss %v is not between 0 and 0.2", class, o.DesignLoss)
+	p.add(o.MaxDelay < 0 || o.MaxDelay > maxDelay, "class %d: max delay %v is not between 0 and %v", class, o.MaxDelay, maxDelay)
+	p.add(len(o.Repeat) > maxRepeats, "class %d: %d repeats; at most %d are possible", class, len(o.Repeat), maxRepeats)
+	p.add(!slices.IsSorted(o.Repeat), "class %d: repeats are not in rising order", class)
+	for _, d := range o.Repeat {
+		p.add(d <= 0 || d > maxRepeat, "class %d: repeat after %v is not between 0 and %v", class, d, maxRepeat)
+	}
+	return p
 }
 
-// origin is what announcements and heartbeats say of this epoch and the one
-// before.
-func (c Config) origin() frame.Origin {
-	o := frame.Origin{Epoch: c.Epoch, Prev: c.PrevEpoch}
-	if c.PrevEpoch == [16]byte{} {
-		return o
+// problems of a configuration, all of which are told at once.
+type problems []error
+
+func (p *problems) add(bad bool, format string, args ...any) {
+	if bad {
+		*p = append(*p, fmt.Errorf(format, args...))
 	}
-	ends := make(map[diode.Class]frame.PrevEnd)
-	for class := range c.Sources {
-		ends[class] = frame.PrevEnd{Class: class}
-	}
-	if c.PrevKnown {
-		ends[diode.Bulk] = frame.PrevEnd{Class: diode.Bulk, Known: true, Last: c.PrevLast, Sum: c.PrevSum}
-	}
-	for class, p := range c.Prev {
-		ends[class] = frame.PrevEnd{Class: class, Known: true, Last: p.Seq, Sum: p.SumAfter}
-	}
-	for _, class := range slices.Sorted(maps.Keys(ends)) {
-		if len(o.Ends) < diode.MaxClasses {
-			o.Ends = append(o.Ends, ends[class])
-		}
-	}
-	return o
+}
+
+func (o ClassConfig) protection() fec.Protection {
+	return fec.Protection{Parity: o.Parity, DesignLoss: o.DesignLoss}
 }

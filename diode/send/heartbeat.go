@@ -19,14 +19,17 @@ func (s *Sender) heartbeat(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.lastBeat = now
-	h := frame.Heartbeat{Origin: s.cfg.origin(), Clock: now, Every: s.cfg.Heartbeat}
+	h := frame.Heartbeat{Clock: now, Every: s.cfg.Heartbeat, Counters: s.stats.wire()}
 	for _, st := range s.streams {
 		first, next, sum := st.source.Bounds()
-		b := frame.Bounds{Class: st.class, First: first, Accepted: next - min(next, 1), AcceptedSum: sum}
+		b := frame.Series{Class: st.class, Epoch: st.own.Epoch, First: first, Accepted: next - min(next, 1), AcceptedSum: sum}
+		if o, ok := st.source.(interface{ Oldest() time.Time }); ok {
+			b.Oldest = o.Oldest()
+		}
 		if st.marks.started {
 			b.Sent, b.SentSum = st.marks.sent, st.marks.sum
 		}
-		h.Bounds = append(h.Bounds, b)
+		h.Series = append(h.Series, b)
 	}
 	if s.cfg.Health != nil {
 		h.Health = s.cfg.Health()

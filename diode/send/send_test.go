@@ -3,6 +3,7 @@ package send_test
 import (
 	"bytes"
 	"context"
+	"crypto/hpke"
 	"errors"
 	"net"
 	"os"
@@ -20,9 +21,22 @@ import (
 
 func config(link send.PacketWriter, source send.Source, dir string) send.Config {
 	return send.Config{
-		Link: "test", PSK: [32]byte{1}, KeyID: 1, Epoch: [16]byte{1}, Conn: link, StateDir: dir,
-		Sources: map[diode.Class]send.Source{diode.Bulk: source},
+		Link: "test", PSK: [32]byte{1}, KeyID: 1, Public: private().PublicKey(), Conn: link, StateDir: dir,
+		Classes: map[diode.Class]send.ClassConfig{diode.Bulk: class(1, source)},
 	}
+}
+
+func class(n byte, source send.Source) send.ClassConfig {
+	return send.ClassConfig{Source: source, Epoch: diode.Epoch{ID: [16]byte{n}}}
+}
+
+// private is the key of the receive node in all tests.
+func private() hpke.PrivateKey {
+	k, err := frame.KEM().NewPrivateKey(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		panic(err) // 32 bytes are always a key
+	}
+	return k
 }
 
 // bench is a sender in a bubble and what it puts on the wire.
@@ -129,7 +143,7 @@ func TestSmallBlockSpreadsItsParity(t *testing.T) {
 		for _, x := range b.sent[began:] {
 			if x.h.Kind == frame.KindShard {
 				at = append(at, x.at-500*time.Millisecond)
-				if x.h.K != 1 || x.h.M != 4 || x.h.Shard != 64 || x.h.Flags != frame.FlagSpread {
+				if x.h.K != 1 || x.h.M != 4 || x.h.Shard != 128 || x.h.Flags != frame.FlagSpread {
 					t.Errorf("%+v", x.h)
 				}
 			}
@@ -165,7 +179,7 @@ func TestPacingInWireBytes(t *testing.T) {
 // With a backlog of both, critical gets more and bulk is not starved.
 func TestClassesShareTheLine(t *testing.T) {
 	critical := linktest.NewSource(diode.Critical)
-	inBubble(t, func(c *send.Config) { c.RateBits = 8_000_000; c.Sources[diode.Critical] = critical }, func(b *bench) {
+	inBubble(t, func(c *send.Config) { c.RateBits = 8_000_000; c.Classes[diode.Critical] = class(2, critical) }, func(b *bench) {
 		for range 100 {
 			b.source.Add(make([]byte, 100<<10), 1)
 			critical.Add(make([]byte, 100<<10), 1)
@@ -354,9 +368,12 @@ func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*send.Config){
 		"no name":          func(c *send.Config) { c.Link = "" },
 		"pre-shared key":   func(c *send.Config) { c.PSK = [32]byte{} },
-		"no epoch":         func(c *send.Config) { c.Epoch = [16]byte{} },
+		"no epoch":         func(c *send.Config) { c.Classes[0] = class(0, c.Classes[0].Source) },
+		"no source":        func(c *send.Config) { c.Classes[0] = class(1, nil) },
+		"no public key":    func(c *send.Config) { c.Public = nil },
+		"resend rate":      func(c *send.Config) { c.ResendBits = 200_000_000 },
 		"no connection":    func(c *send.Config) { c.Conn = nil },
-		"sources":          func(c *send.Config) { c.Sources = nil },
+		"classes":          func(c *send.Config) { c.Classes = nil },
 		"rate":             func(c *send.Config) { c.RateBits = 1000 },
 		"parity":           func(c *send.Config) { c.Parity = 1.1 },
 		"design loss":      func(c *send.Config) { c.DesignLoss = 0.5 },

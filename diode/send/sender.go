@@ -32,8 +32,7 @@ const (
 type Sender struct {
 	cfg      Config
 	log      *slog.Logger
-	bulk     fec.Shape
-	protect  fec.Protection
+	shard    int // bytes of a full shard
 	limits   limits
 	file     *floor.File
 	codec    *fec.Codec
@@ -67,39 +66,43 @@ func New(c Config) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("send: link %q: %w", c.Link, err)
 	}
-	bulk, err := c.protection().Bulk(shard)
-	if err != nil {
-		return nil, fmt.Errorf("send: link %q: %w", c.Link, err)
-	}
 	file, err := floor.Open(c.StateDir, "send", c.LinkID, c.KeyID)
 	if err != nil {
 		return nil, fmt.Errorf("send: link %q: %w", c.Link, err)
 	}
 	s := &Sender{
-		cfg: c, log: c.Log.With("link", c.Link), bulk: bulk, protect: c.protection(), limits: defaultLimits(),
+		cfg: c, log: c.Log.With("link", c.Link), shard: shard, limits: defaultLimits(),
 		file: file, codec: fec.NewCodec(), digester: frame.NewDigester(), wake: make(chan struct{}, 1),
 		sealed: make([]byte, frame.Overhead+shard),
 	}
-	for _, class := range slices.Sorted(maps.Keys(c.Sources)) {
-		s.streams = append(s.streams, s.newStream(class, c.Sources[class]))
+	for _, class := range slices.Sorted(maps.Keys(c.Classes)) {
+		st, err := s.newStream(class, c.Classes[class])
+		if err != nil {
+			return nil, fmt.Errorf("send: link %q: class %d: %w", c.Link, class, err)
+		}
+		s.streams = append(s.streams, st)
 	}
 	return s, nil
 }
 
-func (s *Sender) newStream(class diode.Class, source Source) *stream {
+func (s *Sender) newStream(class diode.Class, own ClassConfig) (*stream, error) {
+	bulk, err := own.protection().Bulk(s.shard)
+	if err != nil {
+		return nil, err
+	}
 	quantum := int(float64(s.cfg.RateBits) / 8 * quantumTime.Seconds())
-	quantum = max(min(quantum, maxQuantum), s.bulk.ShardBytes)
+	quantum = max(min(quantum, maxQuantum), s.shard)
 	if class != diode.Bulk {
 		quantum *= criticalGain
 	}
 	st := &stream{
-		Sender: s, class: class, source: source, quantum: quantum,
-		ready: make(chan fed, feedDepth), free: make(chan []byte, feedDepth), copies: newCopies(s.cfg.Repeat),
+		Sender: s, class: class, own: own, bulk: bulk, source: own.Source, quantum: quantum,
+		ready: make(chan fed, feedDepth), free: make(chan []byte, feedDepth), copies: newCopies(own.Repeat),
 	}
 	for range feedDepth {
 		st.free <- make([]byte, diode.MaxBatchBytes)
 	}
-	return st
+	return st, nil
 }
 
 // Run sends until ctx ends, then returns nil; any other end is an error: the
@@ -165,9 +168,11 @@ func (s *Sender) round(ctx context.Context) error {
 }
 
 func (s *Sender) newTransmitter() {
-	size := frame.Overhead + s.bulk.ShardBytes
-	// A burst that is lost whole must be within what the code repairs.
-	burst := min(maxBurst, maxBurstBytes/size, s.bulk.Parity*3/4)
+	size := frame.Overhead + s.shard
+	burst := min(maxBurst, maxBurstBytes/size)
+	for _, st := range s.streams { // one that is lost whole must be within what the code repairs
+		burst = min(burst, st.bulk.Parity*3/4)
+	}
 	perWindow := float64(s.cfg.RateBits) / 8 * paceWindow.Seconds() / float64(size)
 	burst = max(1, min(burst, int(perWindow)))
 	s.tx = transmitter{
@@ -265,7 +270,7 @@ func (s *Sender) takeBlock() *block {
 		s.free = s.free[:n-1]
 		return b
 	}
-	return newBlock(s.bulk.ShardBytes)
+	return newBlock(s.shard)
 }
 
 func (s *Sender) giveBlock(b *block) {

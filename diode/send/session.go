@@ -1,7 +1,6 @@
 package send
 
 import (
-	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -30,11 +29,12 @@ func openSession(c Config, file *floor.File) (*session, error) {
 	if err := file.Store(floor.Mark{Session: id}); err != nil {
 		return nil, fmt.Errorf("send: link %q: %w", c.Link, err)
 	}
-	a := frame.Announcement{LinkID: c.LinkID, KeyID: c.KeyID, Session: id, Suite: frame.SuiteRandom, Origin: c.origin()}
-	if _, err := rand.Read(a.Secret[:]); err != nil {
+	enc, secret, err := frame.Encapsulate(c.Public)
+	if err != nil {
 		return nil, fmt.Errorf("send: link %q: %w", c.Link, err)
 	}
-	traffic, err := frame.DeriveTraffic(c.PSK, a.Secret, a.Suite, c.LinkID, c.KeyID, id)
+	a := frame.Announcement{LinkID: c.LinkID, KeyID: c.KeyID, Session: id, Suite: frame.SuiteHybrid, Encapsulation: enc}
+	traffic, err := frame.DeriveTraffic(c.PSK, secret, a.Suite, c.LinkID, c.KeyID, id)
 	if err != nil {
 		return nil, fmt.Errorf("send: link %q: %w", c.Link, err)
 	}

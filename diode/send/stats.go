@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/frame"
 )
 
 // Stats is what a sender has done so far.
@@ -17,7 +18,6 @@ type Stats struct {
 	Holds         uint64    // times that it began to hold
 	Segmentation  bool      // UDP_SEGMENT in use
 	ShardBytes    int
-	Data, Parity  int // shape of full blocks
 	Frames        uint64
 	WireBytes     uint64 // Ethernet framing included
 	Blocks        uint64
@@ -35,6 +35,8 @@ type ClassStats struct {
 	Sent     uint64 // as last told to Source.Sent
 	Accepted uint64 // last sequence in the source
 	First    uint64 // first sequence retained
+
+	Data, Parity int // shape of full blocks
 }
 
 type counters struct {
@@ -56,6 +58,14 @@ func (c *counters) setHolding(err error) {
 	c.cause = err
 }
 
+// wire is what heartbeats say of the counters.
+func (c *counters) wire() frame.Counters {
+	return frame.Counters{
+		Frames: c.frames.Load(), WireBytes: c.wireBytes.Load(), Copies: c.copies.Load(),
+		Missing: c.missing.Load(), Holds: c.holds.Load(), Oversize: c.oversize.Load(),
+	}
+}
+
 // Stats returns the figures so far. Safe at any time.
 func (s *Sender) Stats() Stats {
 	c := &s.stats
@@ -63,9 +73,7 @@ func (s *Sender) Stats() Stats {
 		Session:       c.session.Load(),
 		Holds:         c.holds.Load(),
 		Segmentation:  c.segmentation.Load(),
-		ShardBytes:    s.bulk.ShardBytes,
-		Data:          s.bulk.Data,
-		Parity:        s.bulk.Parity,
+		ShardBytes:    s.shard,
 		Frames:        c.frames.Load(),
 		WireBytes:     c.wireBytes.Load(),
 		Blocks:        c.blocks.Load(),
@@ -79,7 +87,7 @@ func (s *Sender) Stats() Stats {
 	}
 	for _, x := range s.streams {
 		first, next, _ := x.source.Bounds()
-		st.Classes[x.class] = ClassStats{Sent: x.told.Load(), Accepted: next - min(next, 1), First: first}
+		st.Classes[x.class] = ClassStats{Sent: x.told.Load(), Accepted: next - min(next, 1), First: first, Data: x.bulk.Data, Parity: x.bulk.Parity}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

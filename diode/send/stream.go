@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/fec"
 	"github.com/sluice-gateway/sluice/diode/frame"
 )
 
@@ -22,6 +23,8 @@ const feedDepth = 2
 type stream struct {
 	*Sender
 	class   diode.Class
+	own     ClassConfig
+	bulk    fec.Shape // of full blocks
 	source  Source
 	quantum int // bytes per turn: the class's weight
 
@@ -151,9 +154,22 @@ func (st *stream) start(b diode.Batch, buf []byte, final bool, flags uint8) {
 		SumBefore: b.SumBefore,
 		Weight:    b.Weight,
 		Digest:    st.digester.Digest(b.Data),
+		Epoch:     st.epochOf(b),
+	}
+	if !b.Time.IsZero() {
+		h.Time = b.Time.UnixNano()
 	}
 	st.cur = outgoing{active: true, batch: b, buf: buf, final: final}
 	h.Put(st.cur.head[:])
+}
+
+// epochOf is the epoch of a batch: that of the class unless the source says
+// that it is from one before.
+func (st *stream) epochOf(b diode.Batch) [16]byte {
+	if b.Epoch == [16]byte{} {
+		return st.own.Epoch.ID
+	}
+	return b.Epoch
 }
 
 // write puts the next piece of the current batch, at most so many bytes, into
@@ -211,7 +227,7 @@ func (st *stream) due(ctx context.Context, now time.Time) error {
 }
 
 func (st *stream) closeAt(now time.Time) time.Time {
-	delay := st.cfg.MaxDelay
+	delay := st.own.MaxDelay
 	if st.hasWork(now) {
 		delay = min(delay*busyFactor, maxDelay)
 	}

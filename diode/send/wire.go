@@ -16,7 +16,7 @@ func (s *Sender) greet(ctx context.Context) error {
 	}
 	s.session = x
 	s.stats.session.Store(x.id)
-	s.log.Info("session opened", "session", x.id, "shape", s.bulk, "burst", s.tx.burst)
+	s.log.Info("session opened", "session", x.id, "burst", s.tx.burst)
 	for range helloTimes {
 		if err := s.hello(ctx, time.Now()); err != nil {
 			return err

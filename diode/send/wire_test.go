@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/diode/send"
 )
@@ -223,7 +224,11 @@ func (e *ear) join(p []byte) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	k, err := frame.DeriveTraffic([32]byte{1}, a.Secret, a.Suite, a.LinkID, a.KeyID, a.Session)
+	secret, err := frame.Decapsulate(private(), a.Encapsulation)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	k, err := frame.DeriveTraffic([32]byte{1}, secret, a.Suite, a.LinkID, a.KeyID, a.Session)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -243,11 +248,13 @@ func TestHeartbeatSaysWhatWasSent(t *testing.T) {
 		after(690 * time.Millisecond)
 		b.source.Add([]byte("three"), 40) // its parity leaves after the heartbeat at 1.2 s
 		after(100 * time.Millisecond)
-		if len(e.beats) != 2 || len(e.beats[1].Bounds) != 1 {
+		if len(e.beats) != 2 || len(e.beats[1].Series) != 1 {
 			b.t.Fatalf("%+v", e.beats)
 		}
-		want := frame.Bounds{First: 1, Sent: 2, SentSum: 30, Accepted: 3, AcceptedSum: 70}
-		if got := e.beats[1].Bounds[0]; got != want {
+		want := frame.Series{
+			Epoch: diode.Epoch{ID: [16]byte{1}, Start: 1}, First: 1, Sent: 2, SentSum: 30, Accepted: 3, AcceptedSum: 70,
+		}
+		if got := e.beats[1].Series[0]; got != want {
 			b.t.Errorf("%+v, want %+v", got, want)
 		}
 	})
