@@ -125,6 +125,7 @@ func (l *Log) RemoveCursor(name string) error {
 	c.mu.Unlock()
 	l.keeper.changed()
 	poke(l.freed)
+	l.opts.Budget.roomCame()
 	if !onDisk {
 		return nil
 	}
@@ -276,6 +277,7 @@ func (c *Cursor) Ack(through uint64) {
 	}
 	if passed {
 		poke(l.freed)
+		l.opts.Budget.roomCame()
 	}
 }
 

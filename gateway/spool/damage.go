@@ -2,8 +2,10 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"time"
@@ -15,6 +17,9 @@ const (
 	// beyond that damage is only counted.
 	quarantineBytes = 64 << 20
 	quarantineFiles = 1000
+	// quarantineRoom is the most that is put aside with Options.Room: what keeps
+	// room for positions is too small for whole segments.
+	quarantineRoom = 64 << 10
 	// maxHoles bounds what is remembered of damage so as not to count it twice:
 	// about 10 MB. Beyond it a second reader counts the same damage again.
 	maxHoles = 100_000
@@ -80,11 +85,28 @@ func (l *Log) quarantine(seg *segment, f io.ReaderAt, off, bytes int64) {
 		l.opts.Log.Warn("spool: quarantine is full, bytes not kept", "segment", seg.base, "offset", off, "bytes", bytes)
 		return
 	}
+	put := func() error { return l.putAside(name, f, off, bytes) }
+	var err error
+	if bytes <= quarantineRoom {
+		err = l.opts.inRoom(put)
+	} else {
+		err = put()
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrExist):
+		l.releaseQuarantine(bytes)
+	default:
+		l.opts.Log.Warn("spool: quarantine", "file", name, "error", err)
+		l.releaseQuarantine(bytes)
+	}
+}
+
+// putAside writes bytes of f from off on to a new file, or leaves none.
+func (l *Log) putAside(name string, f io.ReaderAt, off, bytes int64) error {
 	out, err := l.fs.open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
-		l.opts.Log.Debug("spool: quarantine", "file", name, "error", err)
-		l.releaseQuarantine(bytes)
-		return
+		return err
 	}
 	buf := make([]byte, min(bytes, 64<<10))
 	var done int64
@@ -96,9 +118,10 @@ func (l *Log) quarantine(seg *segment, f io.ReaderAt, off, bytes int64) {
 		err = out.writeAt([][]byte{part}, done)
 		done += int64(len(part))
 	}
-	if closeErr := out.close(); err != nil || closeErr != nil {
-		l.opts.Log.Warn("spool: quarantine", "file", name, "error", err)
+	if err = errors.Join(err, out.close()); err != nil {
+		return errors.Join(err, l.fs.remove(name))
 	}
+	return nil
 }
 
 func (l *Log) reserveQuarantine(bytes int64) bool {

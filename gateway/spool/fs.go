@@ -62,6 +62,11 @@ func replaceFile(fsys fileSystem, name string, data []byte) error {
 	return nil
 }
 
+// replace is replaceFile, with Options.Room on a full disk.
+func (l *Log) replace(name string, data []byte) error {
+	return l.opts.inRoom(func() error { return replaceFile(l.fs, name, data) })
+}
+
 func writeFile(fsys fileSystem, name string, data []byte) (err error) {
 	f, err := fsys.open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {

@@ -167,7 +167,7 @@ func (l *Log) saveCursor(c *Cursor) error {
 	if !dirty {
 		return nil
 	}
-	if err := replaceFile(l.fs, c.name+cursorSuffix, encodeCursor(acked)); err != nil {
+	if err := l.replace(c.name+cursorSuffix, encodeCursor(acked)); err != nil {
 		return fmt.Errorf("spool: cursor %s: %w", c.name, err)
 	}
 	l.mu.Lock()

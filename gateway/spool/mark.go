@@ -106,7 +106,7 @@ func (l *Log) saveMark(clean bool) error {
 	l.mu.Lock()
 	m := mark{clean: clean, epoch: l.epoch, prev: l.prev, last: l.next - 1, sum: l.sum}
 	l.mu.Unlock()
-	if err := replaceFile(l.fs, markName, m.encode()); err != nil {
+	if err := l.replace(markName, m.encode()); err != nil {
 		return fmt.Errorf("spool: mark: %w", err)
 	}
 	l.marked.Store(m.last)

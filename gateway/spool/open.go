@@ -62,6 +62,7 @@ func (l *Log) load() (*writer, error) {
 	for _, s := range l.segs {
 		l.total += s.size
 	}
+	l.opts.Budget.join(l, l.total)
 	l.firstSeq.Store(l.next)
 	if len(l.segs) > 0 {
 		l.firstSeq.Store(l.segs[0].base)
@@ -83,6 +84,7 @@ func (l *Log) load() (*writer, error) {
 		if err := w.roll(); err != nil {
 			l.opts.Log.Warn("spool: segment not begun yet", "error", err)
 		}
+		w.settle()
 	}
 	return w, nil
 }

@@ -61,6 +61,24 @@ type Options struct {
 	Linger time.Duration
 	// QueueBytes bounds what was appended and is not yet durable; 0 means 64 MiB.
 	QueueBytes int64
+	// Budget bounds this log together with others; nil means that only MaxBytes
+	// counts.
+	Budget *Budget
+	// Evict, if it is set, is called under DropOldest before a segment is deleted
+	// that holds entries which some cursor has not acknowledged: for each of them,
+	// in order, so that the owner can name the loss. Its argument has the first 256
+	// bytes of the entry, which are the log's and valid during the call; a run of
+	// entries of which nothing can be read comes as one. An error keeps the segment,
+	// and the log is full until a later attempt succeeds. After an error, and after
+	// a crash before the deletion, the same entries come again. A consumer may have
+	// one of them in its hands meanwhile: "not acknowledged" is what is known.
+	//
+	// It is called by the log's writer, which waits for it; it must not call Append.
+	Evict func(EntryHead) error
+	// Room, if it is set, runs what stores positions, so that they find room on a
+	// full disk: it may call its function again after an error. It is not used for
+	// segments.
+	Room interface{ Do(f func() error) error }
 	// Log receives state changes and damage; nil discards them.
 	Log *slog.Logger
 }
@@ -92,6 +110,8 @@ func (o Options) check() error {
 		return errors.New("spool: options: negative size or time")
 	case o.MaxBytes > 0 && o.MaxBytes < minMaxBytes:
 		return fmt.Errorf("spool: options: MaxBytes is %d, at least %d are needed", o.MaxBytes, minMaxBytes)
+	case o.Budget != nil && o.Budget.max < minMaxBytes:
+		return fmt.Errorf("spool: options: Budget is %d, at least %d are needed", o.Budget.max, minMaxBytes)
 	case o.WhenFull > DropOldest:
 		return fmt.Errorf("spool: options: %v", o.WhenFull)
 	}
@@ -105,6 +125,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxBytes > 0 {
 		o.SegmentBytes = min(o.SegmentBytes, o.MaxBytes/segmentsPerLimit)
 	}
+	if o.Budget != nil {
+		o.SegmentBytes = min(o.SegmentBytes, o.Budget.segmentBytes())
+	}
 	if o.QueueBytes <= 0 {
 		o.QueueBytes = defaultQueueBytes
 	}
@@ -116,8 +139,20 @@ func (o Options) withDefaults() Options {
 
 // entryLimit is the largest entry that can be taken, in bytes.
 func (o Options) entryLimit() int64 {
-	if o.MaxBytes <= 0 {
-		return maxEntryBytes
+	limit := int64(maxEntryBytes)
+	if o.MaxBytes > 0 {
+		limit = min(limit, o.MaxBytes/segmentsPerLimit-segmentHeadBytes-recordHeadBytes)
 	}
-	return min(maxEntryBytes, o.MaxBytes/segmentsPerLimit-segmentHeadBytes-recordHeadBytes)
+	if o.Budget != nil {
+		limit = min(limit, o.Budget.max/segmentsPerLimit-segmentHeadBytes-recordHeadBytes)
+	}
+	return limit
+}
+
+// inRoom runs f, with Room if there is any.
+func (o Options) inRoom(f func() error) error {
+	if o.Room == nil {
+		return f()
+	}
+	return o.Room.Do(f)
 }

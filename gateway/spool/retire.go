@@ -20,7 +20,7 @@ func (l *Log) retire(now time.Time) (time.Duration, error) {
 		if seg == nil {
 			return wait, nil
 		}
-		if err := l.deleteOldest(seg, false); err != nil {
+		if _, err := l.deleteOldest(seg, false); err != nil {
 			return retryEvery, err
 		}
 	}
@@ -95,7 +95,8 @@ func (l *Log) slowest() (acked uint64, found bool) {
 	return acked, found
 }
 
-// reclaimSent deletes the oldest segment if all cursors have passed it.
+// reclaimSent deletes the oldest segment if all cursors have passed it. Other logs
+// of the same Budget call it too.
 func (l *Log) reclaimSent() bool {
 	l.mu.Lock()
 	if !l.sent() {
@@ -104,37 +105,18 @@ func (l *Log) reclaimSent() bool {
 	}
 	seg := l.segs[0]
 	l.mu.Unlock()
-	return l.deleteOldest(seg, false) == nil
+	_, err := l.deleteOldest(seg, false) // if another was quicker, room came too
+	return err == nil
 }
 
-// dropOldest deletes the oldest segment, sent or not, and counts what was unsent.
-func (l *Log) dropOldest() bool {
-	l.mu.Lock()
-	if !l.mayGo() {
-		l.mu.Unlock()
-		return false
-	}
-	seg, end := l.segs[0], l.segs[1].base
-	behind := l.behind(end)
-	acked, found := l.slowest()
-	l.mu.Unlock()
-	if !found {
-		acked = 0
-	}
-	total := l.between(max(acked+1, seg.base), end)
-	for _, b := range behind {
-		b.count = l.between(b.from, end)
-	}
-	if err := l.deleteOldest(seg, true); err != nil {
-		return false
-	}
-	l.countDrop(DropOldestUnsent, total)
+// sentSince says since when the oldest segment has been sent, if it has been.
+func (l *Log) sentSince() (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, b := range behind {
-		b.cursor.dropped.add(b.count)
+	if !l.sent() {
+		return time.Time{}, false
 	}
-	return true
+	return l.segs[0].touched, true
 }
 
 // lagging is a cursor that loses entries with a deletion.
@@ -172,15 +154,19 @@ func (l *Log) between(from, end uint64) Count {
 }
 
 // deleteOldest removes seg if it still is the oldest and, unless unsent entries may
-// go too, all cursors have still passed it. The directory is synced
-// before the next may go, so that a crash never leaves a hole between segments.
-func (l *Log) deleteOldest(seg *segment, unsentToo bool) error {
+// go too, all cursors have still passed it; it says whether it did. The directory
+// is synced before the next may go, so that a crash never leaves a hole between
+// segments.
+func (l *Log) deleteOldest(seg *segment, unsentToo bool) (bool, error) {
 	l.deleteMu.Lock()
 	defer l.deleteMu.Unlock()
+	if l.shut {
+		return false, fmt.Errorf("spool: delete segment %d: %w", seg.base, ErrClosed)
+	}
 	l.mu.Lock()
 	if !l.mayGo() || l.segs[0] != seg || (!unsentToo && !l.sent()) {
 		l.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	l.segs[0] = nil
 	l.segs = l.segs[1:]
@@ -191,12 +177,13 @@ func (l *Log) deleteOldest(seg *segment, unsentToo bool) error {
 	l.mu.Unlock()
 	defer poke(l.freed)
 	if err := l.fs.remove(seg.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return l.undelete(seg, err)
+		return false, l.undelete(seg, err)
 	}
+	l.opts.Budget.give(l, seg.size)
 	if err := l.fs.syncDir(); err != nil {
-		return fmt.Errorf("spool: delete segment %d: %w", seg.base, err)
+		return true, fmt.Errorf("spool: delete segment %d: %w", seg.base, err)
 	}
-	return nil
+	return true, nil
 }
 
 // undelete puts seg back: its file is still there and takes space.

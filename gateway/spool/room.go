@@ -35,33 +35,67 @@ func (w *writer) room(group []pending) (int, error) {
 	if opts.MaxBytes > 0 {
 		left = min(left, opts.MaxBytes-w.log.totalBytes())
 	}
-	n, bytes := 1, first
-	for ; n < len(group); n++ {
-		bytes += group[n].bytes + recordHeadBytes
-		if bytes > left {
-			break
-		}
-	}
-	return n, nil
+	return w.company(group, left), nil
 }
 
-// makeRoom sees that need bytes fit within MaxBytes: sent segments go first, and
-// under DropOldest unsent ones.
+// company says how many of the group fit within left bytes and the budget, which
+// has given the first's bytes already.
+func (w *writer) company(group []pending, left int64) int {
+	n, bytes := 1, int64(0)
+	left -= group[0].bytes + recordHeadBytes
+	for ; n < len(group) && bytes+group[n].bytes+recordHeadBytes <= left; n++ {
+		bytes += group[n].bytes + recordHeadBytes
+	}
+	given := w.log.opts.Budget.takeUpTo(w.log, bytes)
+	w.taken += given
+	for bytes > given {
+		n--
+		bytes -= group[n].bytes + recordHeadBytes
+	}
+	return n
+}
+
+// settle gives back what was taken of the budget and not written.
+func (w *writer) settle() {
+	w.log.opts.Budget.give(w.log, w.taken)
+	w.taken = 0
+}
+
+// makeRoom sees that need bytes fit within MaxBytes and the budget: what is sent
+// goes first, here and then in the other logs of the budget, and under DropOldest
+// what is unsent here.
 func (w *writer) makeRoom(need int64) error {
-	limit := w.log.opts.MaxBytes
-	if limit <= 0 {
-		return nil
-	}
-	for w.log.totalBytes()+need > limit {
-		if w.log.reclaimSent() {
+	limit, budget := w.log.opts.MaxBytes, w.log.opts.Budget
+	for {
+		within := limit <= 0 || w.log.totalBytes()+need <= limit
+		if within && budget.take(w.log, need) {
+			w.taken += need
+			return nil
+		}
+		if w.log.reclaimSent() || (within && budget.reclaimOthers(w.log)) {
 			continue
 		}
-		if w.log.opts.WhenFull == DropOldest && w.log.dropOldest() {
+		dropped, err := w.dropByPolicy()
+		if err != nil {
+			return fmt.Errorf("%w: %w", errFull, err)
+		}
+		if dropped {
 			continue
 		}
-		return fmt.Errorf("spool: %d of %d bytes used: %w", w.log.totalBytes(), limit, errFull)
+		used := w.log.totalBytes()
+		if within {
+			used, limit = budget.Used()
+		}
+		return fmt.Errorf("spool: %d of %d bytes used: %w", used, limit, errFull)
 	}
-	return nil
+}
+
+// dropByPolicy makes room under DropOldest.
+func (w *writer) dropByPolicy() (bool, error) {
+	if w.log.opts.WhenFull != DropOldest {
+		return false, nil
+	}
+	return w.dropOldest()
 }
 
 // stumble decides what happens to a group that could not be written.
@@ -70,14 +104,20 @@ func (w *writer) stumble(err error) {
 	if errors.Is(err, errFull) || isFull(err) {
 		state = StateFull
 	}
-	if state == StateFull && !errors.Is(err, errFull) && w.freeDisk() {
-		w.log.queue.giveBack()
-		if w.fails > 1 {
-			// What was freed did not help: somebody else eats the disk. Do not
-			// empty the log as fast as files can be deleted.
-			w.pause(w.backOff())
+	if state == StateFull && !errors.Is(err, errFull) {
+		freed, freeErr := w.freeDisk()
+		if freed {
+			w.log.queue.giveBack()
+			if w.fails > 1 {
+				// What was freed did not help: somebody else eats the disk. Do not
+				// empty the log as fast as files can be deleted.
+				w.pause(w.backOff())
+			}
+			return
 		}
-		return
+		if freeErr != nil {
+			err = fmt.Errorf("%w: %w", err, freeErr)
+		}
 	}
 	if state == StateIOError && w.fails == 1 {
 		// One attempt with a fresh segment is owed to an fsync error.
@@ -102,8 +142,11 @@ func (w *writer) stumble(err error) {
 }
 
 // freeDisk makes room on a full disk, if the policy has any to give.
-func (w *writer) freeDisk() bool {
-	return w.log.reclaimSent() || (w.log.opts.WhenFull == DropOldest && w.log.dropOldest())
+func (w *writer) freeDisk() (bool, error) {
+	if w.log.reclaimSent() || w.log.opts.Budget.reclaimOthers(w.log) {
+		return true, nil
+	}
+	return w.dropByPolicy()
 }
 
 // resting says that the last attempt is too recent for another: new entries are

@@ -33,6 +33,7 @@ type Log struct {
 
 	saveMu   sync.Mutex // held while the mark or a cursor is stored
 	deleteMu sync.Mutex // held while a segment is deleted
+	shut     bool       // guarded by deleteMu: the directory is about to be given free
 
 	mu       sync.Mutex // guards what follows
 	epoch    [16]byte
@@ -71,8 +72,8 @@ func Open(dir string, o Options) (*Log, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	fsys, err := newFileSystem(dir)
-	if err != nil {
+	var fsys fileSystem
+	if err := o.inRoom(func() (err error) { fsys, err = newFileSystem(dir); return err }); err != nil {
 		return nil, err
 	}
 	l, err := open(fsys, o)
@@ -83,8 +84,8 @@ func Open(dir string, o Options) (*Log, error) {
 }
 
 func open(fsys fileSystem, o Options) (*Log, error) {
-	held, err := fsys.lock()
-	if err != nil {
+	var held io.Closer
+	if err := o.inRoom(func() (err error) { held, err = fsys.lock(); return err }); err != nil {
 		return nil, err
 	}
 	l := newLog(fsys, o.withDefaults())
@@ -122,6 +123,10 @@ func (l *Log) Close() error {
 		close(l.stop)
 		l.writing.Wait()
 		l.keeping.Wait()
+		l.deleteMu.Lock()
+		l.shut = true // other logs of the budget must not delete here any more
+		l.deleteMu.Unlock()
+		l.opts.Budget.leave(l)
 		err := errors.Join(l.saveCursors(), l.saveMark(true))
 		l.closeReaders()
 		l.closeErr = errors.Join(err, l.held.Close(), l.fs.close())
@@ -221,6 +226,7 @@ func (l *Log) forgetEmpty(seg *segment) {
 	if err := l.fs.remove(seg.name); err != nil {
 		l.opts.Log.Debug("spool: remove empty segment", "segment", seg.base, "error", err)
 	}
+	l.opts.Budget.give(l, seg.size)
 }
 
 // publish makes n entries visible that are durable now: seg has size bytes, and

@@ -14,18 +14,20 @@ const flatBytes = 256 << 10
 // writer is the one goroutine that gives sequences and owns the open segment.
 // Its steps stand in the order in which an entry meets them.
 type writer struct {
-	log   *Log
-	seg   *segment // nil: the next commit begins one
-	f     file
-	seed  uint32
-	size  int64 // committed bytes of seg
-	fails int   // commits failed in a row
-	rest  time.Time
-	group []pending
-	heads []byte
-	iov   [][]byte
-	flat  []byte
-	marks []point // points for the index, of the group being written
+	log    *Log
+	seg    *segment // nil: the next commit begins one
+	f      file
+	seed   uint32
+	size   int64 // committed bytes of seg
+	fails  int   // commits failed in a row
+	faults int   // reads failed in a row of what is to be dropped
+	taken  int64 // bytes of the budget that are not in Log.total yet
+	rest   time.Time
+	group  []pending
+	heads  []byte
+	iov    [][]byte
+	flat   []byte
+	marks  []point // points for the index, of the group being written
 }
 
 // run commits groups until the queue is closed and empty.
@@ -80,6 +82,7 @@ func (w *writer) serve() {
 		return
 	}
 	n, err := w.commit(w.group)
+	w.settle()
 	if err != nil {
 		w.fails++
 		w.stumble(err)
@@ -120,6 +123,7 @@ func (w *writer) commit(group []pending) (n int, err error) {
 	}
 	w.size += bytes
 	w.log.publish(w.seg, w.size, uint64(n), sum, w.marks) // #nosec G115 -- a count
+	w.taken -= bytes
 	return n, nil
 }
 
@@ -195,6 +199,7 @@ func (w *writer) roll() error {
 	}
 	w.f, w.size, w.seed = f, segmentHeadBytes, headerSeed(head.epoch, seq)
 	w.seg = w.log.addSegment(seq, name)
+	w.taken -= segmentHeadBytes
 	w.log.keeper.rolled()
 	return nil
 }
