@@ -27,18 +27,42 @@ const (
 var ErrDamaged = errors.New("floor: damaged")
 
 // File is one mark on disk.
-type File struct{ path string }
+type File struct {
+	path string
+	room room
+}
+
+// room runs what writes, so that it finds room on a full disk.
+type room interface{ Do(f func() error) error }
+
+// Option changes how a mark is kept.
+type Option func(*File)
+
+// WithRoom lets r run what writes: it may call its function again after an error
+// that says that the disk is full, having made room.
+func WithRoom(r interface{ Do(f func() error) error }) Option {
+	return func(f *File) { f.room = r }
+}
+
+// plain makes no room.
+type plain struct{}
+
+func (plain) Do(f func() error) error { return f() }
 
 // Open names the mark of one side ("send" or "recv"), link number and key
 // number below dir, which is made when missing.
-func Open(dir, side string, link, key uint32) (*File, error) {
+func Open(dir, side string, link, key uint32, options ...Option) (*File, error) {
 	if dir == "" {
 		return nil, errors.New("floor: no state directory")
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	f := &File{path: filepath.Join(dir, fmt.Sprintf("%s-%08x-%08x.floor", side, link, key)), room: plain{}}
+	for _, o := range options {
+		o(f)
+	}
+	if err := f.room.Do(func() error { return os.MkdirAll(dir, 0o700) }); err != nil {
 		return nil, fmt.Errorf("floor: %w", err)
 	}
-	return &File{path: filepath.Join(dir, fmt.Sprintf("%s-%08x-%08x.floor", side, link, key))}, nil
+	return f, nil
 }
 
 // Load returns the mark, or a zero mark when none was stored yet.
@@ -63,16 +87,21 @@ func (f *File) Store(m Mark) error {
 	b = binary.BigEndian.AppendUint64(b, m.Session)
 	b = binary.BigEndian.AppendUint64(b, m.Counter)
 	b = binary.BigEndian.AppendUint32(b, checksum(b))
-	if err := writeSynced(f.path+".tmp", b); err != nil {
-		return fmt.Errorf("floor: %w", err)
-	}
-	if err := os.Rename(f.path+".tmp", f.path); err != nil {
-		return fmt.Errorf("floor: %w", err)
-	}
-	if err := syncDir(filepath.Dir(f.path)); err != nil {
+	if err := f.room.Do(func() error { return f.replace(b) }); err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
 	return nil
+}
+
+// replace writes beside the old content, which stays whole until the new is.
+func (f *File) replace(b []byte) error {
+	if err := writeSynced(f.path+".tmp", b); err != nil {
+		return err
+	}
+	if err := os.Rename(f.path+".tmp", f.path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(f.path))
 }
 
 func checksum(b []byte) uint32 {
