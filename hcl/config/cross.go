@@ -11,6 +11,7 @@ func (d *decoder) crossCheck() {
 	d.settleSpools()
 	d.checkDiodeInterfaces()
 	d.checkDiodeUse()
+	d.checkDiodeRates()
 	d.checkRoutes()
 	d.checkDiodeSets()
 	d.checkExceptions()

@@ -85,7 +85,7 @@ func decodeDiode(s *section, name string) Diode {
 	}
 	d.PreviousPairing = s.pairing("previous_pairing")
 	if d.Pairing != "" && d.PreviousPairing == d.Pairing {
-		s.wrong("diode-pairing", "previous_pairing", fmt.Sprintf("%q is the pairing itself", d.Pairing), "name the one before it, and take the word out when both ends use the new one")
+		s.wrong("diode-pairing", "previous_pairing", fmt.Sprintf("%q is the pairing itself", d.Pairing), "name the one before it, or leave the word out")
 	}
 	d.Receive = decodeDiodeReceive(s.child("receive"), d)
 	if d.From != "" && d.From == d.To {
@@ -157,6 +157,10 @@ func decodeDiodeReceive(s *section, d Diode) DiodeReceive {
 		Memory:     get[int64](s, "memory"),
 		WhenFull:   s.whenFull(),
 	}
+	if blocks := d.interleavedBytes(); r.Memory > 0 && r.Memory < blockShare*blocks {
+		s.wrong("limits", "memory", value.Text(float64(r.Memory), value.Bytes)+" is too small for this interleave and mtu",
+			fmt.Sprintf("a quarter of it is for blocks that are not complete, and fec.interleave = %d of them take %s: at least %s", d.FEC.Interleave, rounded(float64(blocks), "B"), rounded(float64(blockShare*blocks), "B")))
+	}
 	if !s.has("listen") {
 		r.Listen = d.Send.Destination
 	}
@@ -164,9 +168,19 @@ func decodeDiodeReceive(s *section, d Diode) DiodeReceive {
 	if !s.has("hole_after") {
 		r.HoleAfter = repeated + quietMargin
 	} else if r.HoleAfter > 0 && r.HoleAfter <= repeated {
-		s.wrong("limits", "hole_after", "a gap would be declared before the last repeat comes", fmt.Sprintf("the last fec.repeat is %s: choose more than that", value.Text(float64(repeated), value.Duration)))
+		s.wrong("limits", "hole_after", "a gap would be declared before the last repeat comes", fmt.Sprintf("the last repeat is %s: choose more than that", value.Text(float64(repeated), value.Duration)))
 	}
 	return r
+}
+
+const (
+	blockShards = 256 // frames of the largest block (GF(2^8))
+	blockShare  = 4   // of the receiving end's memory a quarter is for blocks
+)
+
+// interleavedBytes is the most that blocks take which are interleaved with each other.
+func (d Diode) interleavedBytes() int64 {
+	return int64(d.FEC.Interleave) * blockShards * int64(d.Send.MTU)
 }
 
 // whenFull reads the policy of the receiving end; it is settled later where it was left out.

@@ -1,7 +1,9 @@
 package config_test
 
 import (
+	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -56,12 +58,18 @@ func TestDefaultsAndQuantities(t *testing.T) {
 	if d.FEC.Parity != 0.25 || d.FEC.DesignLoss != 0.01 || d.FEC.Interleave != 1 || d.FEC.MaxDelay != 10*time.Millisecond {
 		t.Errorf("fec %+v", d.FEC)
 	}
+	if d.PreviousPairing != "" || d.Send.ResendRate != 25e6 || d.Receive.Capture != config.CaptureSocket || d.Receive.Memory != 256<<20 || d.Receive.WhenFull != "drop-new" {
+		t.Errorf("diode %+v", d)
+	}
+	if !reflect.DeepEqual(d.FEC.Critical, config.ClassFEC{Parity: 0.25, DesignLoss: 0.01, MaxDelay: 10 * time.Millisecond}) {
+		t.Errorf("critical %+v", d.FEC.Critical)
+	}
 	near, far := c.For("near").Node, c.For("far").Node
 	if near.Spool.WhenFull != "refuse" || far.Spool.WhenFull != "drop-new" || near.Spool.MaxSize != 10<<30 || near.Spool.SegmentSize != 64<<20 || near.NewInterfaces != "closed" {
 		t.Errorf("nodes %+v %+v", near, far)
 	}
 	r := c.Receiver("receiver.udp.r")
-	if !r.Enabled || r.Port != 5514 || r.MaxConnections != 2000 || r.Compression != "none" || r.Plugin != "udp" || r.Name != "r" {
+	if !r.Enabled || r.Port != 5514 || r.MaxConnections != 2000 || r.Compression != "none" || r.Class != config.ClassBulk || r.Plugin != "udp" || r.Name != "r" {
 		t.Errorf("receiver %+v", r)
 	}
 	if s := c.Sink("sink.kics.k"); len(s.Connect) != 1 || s.Connect[0].String() != "10.30.0.10:20001" {
@@ -83,6 +91,42 @@ func TestTwoDiodesCarryTheSame(t *testing.T) {
 	v := loadFile(t, "good_two_diodes.hcl").For("near")
 	if len(v.Send) != 2 || !slices.Equal(v.Send[0].Receivers, v.Send[1].Receivers) || len(v.Send[0].Receivers) != 1 {
 		t.Errorf("%+v", v.Send)
+	}
+}
+
+func TestWordsOfTheFullLink(t *testing.T) {
+	c := loadFile(t, "good_full_link.hcl")
+	d := c.Diode("d")
+	if d.PreviousPairing != "2025-11" || d.Send.ResendRate != 50e6 || d.Receive.Capture != config.CapturePacket || d.Receive.Memory != 512<<20 || d.Receive.WhenFull != "drop-oldest" {
+		t.Errorf("diode %+v", d)
+	}
+	want := config.ClassFEC{Parity: 1, DesignLoss: 0.1, MaxDelay: time.Millisecond, Repeat: []time.Duration{500 * time.Millisecond, 2 * time.Second, 8 * time.Second}}
+	if !reflect.DeepEqual(d.FEC.Critical, want) || !slices.Equal(d.FEC.Repeat, []time.Duration{time.Second}) || d.FEC.Parity != 0.15 {
+		t.Errorf("fec %+v", d.FEC)
+	}
+	if d.Receive.HoleAfter != 9*time.Second {
+		t.Errorf("holes after %s: before the last repeat of the critical class has had its time", d.Receive.HoleAfter)
+	}
+	if r := c.Receiver("receiver.udp.r"); r.Class != config.ClassCritical {
+		t.Errorf("receiver %+v", r)
+	}
+}
+
+// TestCriticalClassTakesWhatIsSaidForAll: only what is written in its block differs.
+func TestCriticalClassTakesWhatIsSaidForAll(t *testing.T) {
+	for body, want := range map[string]config.ClassFEC{
+		`parity = "50%"`: {Parity: 0.5, DesignLoss: 0.05, MaxDelay: time.Millisecond, Repeat: []time.Duration{time.Second}},
+		`repeat = []`:    {Parity: 0.4, DesignLoss: 0.05, MaxDelay: time.Millisecond},
+		``:               {Parity: 0.4, DesignLoss: 0.05, MaxDelay: time.Millisecond, Repeat: []time.Duration{time.Second}},
+	} {
+		c := loadDiodes(t, `drop-oldest`, diodeText("d", "far", fmt.Sprintf("fec {\nparity = \"40%%\"\ndesign_loss = \"5%%\"\nmax_delay = \"1ms\"\nrepeat = [\"1s\"]\ncritical {\n%s\n}\n}\n", body)))
+		d := c.Diode("d")
+		if got := d.FEC.Critical; got.Parity != want.Parity || got.DesignLoss != want.DesignLoss || got.MaxDelay != want.MaxDelay || !slices.Equal(got.Repeat, want.Repeat) {
+			t.Errorf("%q: %+v, want %+v", body, got, want)
+		}
+		if d.Receive.WhenFull != "drop-oldest" {
+			t.Errorf("when full %q, the receiving node says drop-oldest", d.Receive.WhenFull)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ func receiverWord() blockWord {
 			{name: "compression", typ: value.String, def: `"none"`, enum: []string{"none", "zstd"}, doc: "How batches are compressed before they are spooled and sent."},
 			{
 				name: "class", typ: value.String, def: `"bulk"`, enum: []string{ClassBulk, ClassCritical},
-				doc: "The class in which its records travel. `critical` goes before `bulk` wherever the two wait, on disk and on the wire, and may have its own protection (`fec.critical`). Order is kept within a class. A plugin may put single records into the critical class by itself, as `critical` of the syslog receivers does.",
+				doc: "The class in which its records travel. `critical` has a queue of its own on disk, goes before `bulk` on the wire, which keeps a share of it, and may have its own protection (`fec.critical`). Order is kept within a class only. A plugin may put single records into the critical class by itself, as `critical` of the syslog receivers does.",
 			},
 		},
 	}
