@@ -82,6 +82,8 @@ func TestNobodyThereIsSaid(t *testing.T) {
 	}
 }
 
+const epoch = "6a0cf1b2d3e4f5061728394a5b6c7d8e"
+
 // sample has one of everything that an operator must be able to see.
 func sample() console.Status {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -109,13 +111,24 @@ func sample() console.Status {
 		Links: []console.Link{
 			{
 				Name: "plant-to-dmz", Direction: "receive", State: "up", Peer: "gw-plant at 10.99.0.2:5760", Lost: console.Drop{Batches: 3, Records: 9},
+				Pairings: []console.Pairing{{Name: "2026-11", Fingerprint: "b1946ac92492d234"}},
+				Alarms:   []string{"sender state went back"},
+				Gaps: []console.GapTotals{{
+					Class: "bulk", Declared: console.Amount{Batches: 3, Records: 9}, Filled: console.Amount{Batches: 1, Records: 2},
+					Open: console.Amount{Batches: 2, Records: 7}, OpenRanges: 1,
+				}},
 				Receive: &console.ReceiveEnd{
-					Session: 8, Epoch: "6a0cf1b2d3e4f5061728394a5b6c7d8e", LastHeartbeat: at, Health: json.RawMessage(`{"node":"gw-plant"}`),
-					NearAccepted: 12, NearSent: 10, Next: 11, Batches: 7, Bytes: 2900, Gaps: 1, GapRecords: 9,
+					Session: 8, LastHeartbeat: at, LastBatch: at, Health: json.RawMessage(`{"node":"gw-plant","behind":2}`),
+					Classes: []console.ReceiveClass{{
+						Class: "bulk", Epoch: epoch, NearFirst: 1, NearAccepted: 12, NearSent: 10, NearOldest: at, Next: 11,
+					}},
+					Batches: 7, Bytes: 2900, Gaps: 1, GapRecords: 9,
 				},
 			},
 			{Name: "back", Direction: "send", State: "holding: network is down", Peer: "gw-x 10.99.1.2:5760", Send: &console.SendEnd{
 				Session: 3, ShardBytes: 1408, DataShards: 64, ParityShards: 16, Frames: 90, WireBytes: 130000, Batches: 2, Holds: 1, HoldingSince: at,
+				Classes: []console.SendClass{{Class: "bulk", Epoch: epoch, First: 1, Accepted: 12, Sent: 10, Oldest: at}},
+				Resend:  console.ResendProgress{Queued: 3, Sent: 1, Bytes: 900},
 			}},
 		},
 		Sinks: []console.Sink{{

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,22 +18,37 @@ const (
 	SocketName = "status.sock"
 	// maxSocketPath is what a unix socket address holds, unix(7): 108 bytes with the final zero.
 	maxSocketPath = 107
-	// maxAnswer bounds what Fetch reads (ours).
-	maxAnswer = 64 << 20
-	statusURL = "/v1/status"
+	statusURL     = "/v1/status"
 )
 
 // Server serves one node's status.
 type Server struct {
 	listener net.Listener
 	server   *http.Server
+	control  control
 
-	mu   sync.RWMutex // held while the status function runs; guards over
-	over bool         // it must not be called any more
+	mu   sync.RWMutex // held while one of the node's functions runs; guards over
+	over bool         // none must be called any more
 }
 
 // Listen opens the socket; a stale one of a process that was killed is replaced, a living one is an error.
-func Listen(ctx context.Context, path string, status func() Status) (*Server, error) {
+func Listen(ctx context.Context, path string, status func() Status, opts ...Option) (*Server, error) {
+	l, err := listen(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{listener: l}
+	for _, o := range opts {
+		o(&s.control)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+statusURL, func(w http.ResponseWriter, _ *http.Request) { s.answer(w, status) })
+	s.routes(mux)
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ConnContext: withPeer}
+	return s, nil
+}
+
+func listen(ctx context.Context, path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("console: socket path %s has %d bytes, a unix socket allows %d: choose a shorter --state", path, len(path), maxSocketPath)
 	}
@@ -59,11 +73,7 @@ func Listen(ctx context.Context, path string, status func() Status) (*Server, er
 		_ = l.Close()
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	s := &Server{listener: l}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+statusURL, func(w http.ResponseWriter, _ *http.Request) { s.answer(w, status) })
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	return s, nil
+	return l, nil
 }
 
 // alive reports whether somebody listens on the socket, even one that has no time to answer yet.
@@ -77,35 +87,47 @@ func alive(ctx context.Context, path string) bool {
 }
 
 func (s *Server) answer(w http.ResponseWriter, status func() Status) {
-	st, ok := s.ask(status)
-	if !ok {
-		http.Error(w, "the node stops", http.StatusServiceUnavailable)
+	var st Status
+	if !s.during(func() { st = status() }) {
+		write(w, http.StatusServiceUnavailable, errStopping())
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	_ = enc.Encode(st) // the other side may have gone: nothing to be done
+	write(w, http.StatusOK, st)
 }
 
-func (s *Server) ask(status func() Status) (Status, bool) {
+// errStopping is what a caller gets who comes too late.
+func errStopping() *Error { return Errorf(CodeNotNow, "the node stops") }
+
+func write(w http.ResponseWriter, status int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(answer) // the other side may have gone: nothing to be done
+}
+
+// during calls f, unless the node's functions must not be called any more.
+func (s *Server) during(f func()) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.over {
-		return Status{}, false
+		return false
 	}
-	return status(), true
+	f()
+	return true
 }
 
-// end waits for calls of the status function and lets no other begin.
+// end waits for calls of the node's functions and lets no other begin.
 func (s *Server) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
 }
 
-// Run serves until ctx ends. The status function is not called any more when it has returned.
+// Run serves until ctx ends. No function of the node is called any more when it has returned; those that run see their
+// context end.
 func (s *Server) Run(ctx context.Context) error {
+	s.server.BaseContext = func(net.Listener) context.Context { return ctx }
 	stop := context.AfterFunc(ctx, func() { _ = s.server.Close() })
 	defer stop()
 	defer s.end()
@@ -122,44 +144,4 @@ func (s *Server) Close() error {
 		err = errors.Join(err, cerr)
 	}
 	return err
-}
-
-// Fetch asks the node behind a socket for its status.
-func Fetch(ctx context.Context, path string) (Status, error) {
-	var st Status
-	raw, err := FetchRaw(ctx, path)
-	if err != nil {
-		return st, err
-	}
-	if err := json.Unmarshal(raw, &st); err != nil {
-		return st, fmt.Errorf("console: %s: %w", path, err)
-	}
-	return st, nil
-}
-
-// FetchRaw returns the status as the node wrote it, so that fields that this program does not know are not lost.
-func FetchRaw(ctx context.Context, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}
-	c := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+statusURL, nil)
-	if err != nil {
-		return nil, fmt.Errorf("console: %w", err)
-	}
-	res, err := c.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("console: %s: no node answers: %w", path, err)
-	}
-	defer res.Body.Close() //nolint:errcheck // read only
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("console: %s: %s", path, res.Status)
-	}
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("console: %s: %w", path, err)
-	}
-	return b, nil
 }

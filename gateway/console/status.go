@@ -122,49 +122,74 @@ type Cursor struct {
 // Link is one end of a diode.
 type Link struct {
 	Name      string `json:"name"`
-	Direction string `json:"direction"` // "send" or "receive"
+	Direction string `json:"direction"`       // "send" or "receive"
+	Group     string `json:"group,omitempty"` // of parallel links: the same batches come or go over all of them
 	State     string `json:"state"`
 	Peer      string `json:"peer"`
-	// Lost is what this side has ever declared missing; only a receiving end knows it.
+	// Pairings are those in use, the newest first: their name and fingerprint, which is the same on both sides.
+	Pairings []Pairing `json:"pairings,omitempty"`
+	// Alarms are what an operator must look at, in words.
+	Alarms []string `json:"alarms,omitempty"`
+	// Lost is what this side has ever declared missing; only a receiving end knows it. Gaps says what became of it, one
+	// per class. Links of one group share both.
 	Lost    Drop            `json:"lost"`
+	Gaps    []GapTotals     `json:"gaps,omitempty"`
 	Dropped map[string]Drop `json:"dropped,omitempty"`
 	// One of them is there while the link runs.
 	Send    *SendEnd    `json:"send,omitempty"`
 	Receive *ReceiveEnd `json:"receive,omitempty"`
 }
 
-// SendEnd is what the sending end of a link counts since it was opened.
-type SendEnd struct {
-	Session       uint64    `json:"session"`
-	Segmentation  bool      `json:"segmentation"` // UDP_SEGMENT in use
-	ShardBytes    int       `json:"shard_bytes"`
-	DataShards    int       `json:"data_shards"` // of a full block
-	ParityShards  int       `json:"parity_shards"`
-	Frames        uint64    `json:"frames"`
-	WireBytes     uint64    `json:"wire_bytes"` // Ethernet framing included
-	Blocks        uint64    `json:"blocks"`
-	Batches       uint64    `json:"batches"` // first time on the wire
-	PayloadBytes  uint64    `json:"payload_bytes"`
-	Copies        uint64    `json:"copies"`         // batches sent again: repeats and after errors
-	CopiesMissing uint64    `json:"copies_missing"` // no longer retained when their copy was due
-	Oversize      uint64    `json:"oversize"`       // batches too large for a link, left out
-	Heartbeats    uint64    `json:"heartbeats"`
-	Holds         uint64    `json:"holds"` // times that the kernel took no frames
-	HoldingSince  time.Time `json:"holding_since,omitzero"`
+// Pairing is a pair of key files.
+type Pairing struct {
+	Name        string `json:"name"`
+	Fingerprint string `json:"fingerprint"`
 }
 
-// ReceiveEnd is what the receiving end of a link counts since it was opened.
+// SendEnd is what the sending end of a link counts since it was opened.
+type SendEnd struct {
+	Session       uint64         `json:"session"`
+	SessionAhead  float64        `json:"session_ahead_seconds,omitempty"` // of the clock; hours of it mean that the clock went back
+	Segmentation  bool           `json:"segmentation"`                    // UDP_SEGMENT in use
+	ShardBytes    int            `json:"shard_bytes"`
+	DataShards    int            `json:"data_shards"` // of a full block
+	ParityShards  int            `json:"parity_shards"`
+	Frames        uint64         `json:"frames"`
+	WireBytes     uint64         `json:"wire_bytes"` // Ethernet framing included
+	Blocks        uint64         `json:"blocks"`
+	Batches       uint64         `json:"batches"` // first time on the wire
+	PayloadBytes  uint64         `json:"payload_bytes"`
+	Copies        uint64         `json:"copies"`         // batches sent again: repeats and after errors
+	CopiesMissing uint64         `json:"copies_missing"` // no longer retained when their copy was due
+	Oversize      uint64         `json:"oversize"`       // batches too large for a link, left out
+	Heartbeats    uint64         `json:"heartbeats"`
+	Holds         uint64         `json:"holds"` // times that the kernel took no frames
+	HoldingSince  time.Time      `json:"holding_since,omitzero"`
+	Classes       []SendClass    `json:"classes"`
+	Resend        ResendProgress `json:"resend"`
+	Testing       bool           `json:"testing"` // a test runs: data waits
+}
+
+// SendClass is one priority class of a sending end.
+type SendClass struct {
+	Class    string    `json:"class"`
+	Epoch    string    `json:"epoch"`           // hexadecimal
+	First    uint64    `json:"first"`           // oldest batch that is kept, and can be sent again
+	Accepted uint64    `json:"accepted"`        // newest batch in the spool
+	Sent     uint64    `json:"sent"`            // newest batch that has left whole
+	Oldest   time.Time `json:"oldest,omitzero"` // when the oldest that has not left was taken in
+}
+
+// ReceiveEnd is what the receiving end of a link counts since it was opened. Links of one group share everything but
+// session, heartbeat, health, frames and the socket.
 type ReceiveEnd struct {
 	Session            uint64          `json:"session"`
-	Epoch              string          `json:"epoch"` // hexadecimal
 	LastHeartbeat      time.Time       `json:"last_heartbeat,omitzero"`
+	LastBatch          time.Time       `json:"last_batch,omitzero"`  // while heartbeats come, an old one means that the near side is quiet
 	ClockOffsetSeconds float64         `json:"clock_offset_seconds"` // the sender's clock minus ours, transit included
 	Health             json.RawMessage `json:"health,omitempty"`     // what the near side says of itself
-	NearAccepted       uint64          `json:"near_accepted"`        // newest batch in the near spool
-	NearSent           uint64          `json:"near_sent"`            // newest batch that has left it whole
-	Next               uint64          `json:"next"`                 // batch that is due
-	Waiting            int             `json:"waiting"`              // batches that wait for one before them
-	Batches            uint64          `json:"batches"`              // delivered in order
+	Classes            []ReceiveClass  `json:"classes"`
+	Batches            uint64          `json:"batches"` // delivered in order
 	Bytes              uint64          `json:"bytes"`
 	Late               uint64          `json:"late"` // delivered outside the order
 	Duplicates         uint64          `json:"duplicates"`
@@ -184,6 +209,18 @@ type ReceiveEnd struct {
 	MemoryUsed         int64           `json:"memory_used"`
 	MemoryMax          int64           `json:"memory_max"`
 	BitsPerSecond      float64         `json:"bits_per_second"`
+}
+
+// ReceiveClass is one priority class of a receiving end. What is called near is what the last heartbeat said.
+type ReceiveClass struct {
+	Class        string    `json:"class"`
+	Epoch        string    `json:"epoch"`                // hexadecimal
+	NearFirst    uint64    `json:"near_first"`           // oldest batch that the near side keeps, and can send again
+	NearAccepted uint64    `json:"near_accepted"`        // newest batch in the near spool
+	NearSent     uint64    `json:"near_sent"`            // newest batch that has left it whole
+	NearOldest   time.Time `json:"near_oldest,omitzero"` // when the oldest that has not left was taken in
+	Next         uint64    `json:"next"`                 // batch that is due
+	Waiting      int       `json:"waiting"`              // batches that wait for one before them
 }
 
 // Frames counts the datagrams of a receiving end by outcome.
