@@ -89,4 +89,3 @@ type conns interface {
 	DiodeSend(ctx context.Context, iface, source string, dest netip.AddrPort) (udpConn, error)
 	DiodeReceive(ctx context.Context, iface string, listen netip.AddrPort, rcvbuf int) (udpConn, error)
 }
-

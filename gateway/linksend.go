@@ -73,4 +73,3 @@ func goBack(log *spool.Log, next uint64, bytes int64) uint64 {
 	}
 	return next
 }
-
