@@ -78,8 +78,8 @@ func (w *writer) name(e eviction) error {
 
 // sumAtStart gives the running sum before e.from if that begins the segment.
 func (l *Log) sumAtStart(e eviction) (uint64, bool) {
-	if e.from != e.seg.base {
-		return 0, false
+	if e.from != e.seg.base || e.from == 1 {
+		return 0, e.from == 1
 	}
 	head, err := l.headOf(e.seg.base)
 	return head.sum, err == nil
