@@ -142,7 +142,14 @@ func (m *memFS) remove(name string) error {
 }
 
 func (m *memFS) touch(name string, at time.Time) error {
-	return m.do("touch", name, func() ([]op, error) { m.files[name].changed = at; return nil, nil })
+	return m.do("touch", name, func() ([]op, error) {
+		n, found := m.files[name]
+		if !found {
+			return nil, fs.ErrNotExist
+		}
+		n.changed = at
+		return nil, nil
+	})
 }
 
 func (m *memFS) syncDir() error {
