@@ -12,10 +12,16 @@ import (
 // dest, from source (an address, an address with port, or empty for the
 // kernel's choice), on the interface that the rule iface of Policy.DiodeTX
 // names. When that interface goes away or changes, the socket is closed and
-// writing returns net.ErrClosed: call DiodeSend again.
+// writing returns net.ErrClosed: call DiodeSend again. When the link is one of
+// Policy.SendEnds, its neighbour entry is made first, and what would lose
+// everything that is sent until a setting is changed, such as an MTU that is
+// too small, is a *NotReadyError.
 func (g *Guard) DiodeSend(ctx context.Context, iface, source string, dest netip.AddrPort) (*net.UDPConn, error) {
 	v, err := g.diodeInterface(iface, forDiodeTX)
 	if err != nil {
+		return nil, err
+	}
+	if err := g.openable(iface, dest); err != nil {
 		return nil, err
 	}
 	local, err := sourceAddr(source)
@@ -77,6 +83,11 @@ func (g *Guard) diodeInterface(rule string, u use) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
+	return pick(verdicts, rule, u)
+}
+
+// pick is diodeInterface under given verdicts.
+func pick(verdicts []verdict, rule string, u use) (verdict, error) {
 	links := make([]link, 0, len(verdicts))
 	for _, v := range verdicts {
 		links = append(links, v.link)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,12 +22,42 @@ type fakeKernel struct {
 	calls  []string
 	events chan struct{}
 	fail   error // of the next Links and Subscribe
+	table  map[tableKey]neighbour
+	refuse error // of SetNeighbour
+}
+
+type tableKey struct {
+	index int
+	addr  netip.Addr
+}
+
+func (k *fakeKernel) Neighbour(index int, addr netip.Addr) (neighbour, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.table[tableKey{index, addr}], nil
+}
+
+func (k *fakeKernel) SetNeighbour(index int, addr netip.Addr, mac net.HardwareAddr) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls = append(k.calls, fmt.Sprintf("neighbour %d %s %s", index, addr, mac))
+	if k.refuse == nil {
+		k.table[tableKey{index, addr}] = neighbour{mac.String(), true}
+	}
+	return k.refuse
+}
+
+// flush throws the neighbour entries away, as setting an interface down does.
+func (k *fakeKernel) flush() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.table)
 }
 
 var errFake = errors.New("fake: refused")
 
 func newFake(links ...link) *fakeKernel {
-	return &fakeKernel{links: links, routes: map[netip.Addr]int{}}
+	return &fakeKernel{links: links, routes: map[netip.Addr]int{}, table: map[tableKey]neighbour{}}
 }
 
 func (k *fakeKernel) Links() ([]link, error) {
@@ -140,9 +171,9 @@ func until(t *testing.T, what string, ok func() bool) {
 
 // Links used by many tests.
 func ethernet(index int, name string) link {
-	return link{index: index, name: name, kind: "device", up: true, mac: fmt.Sprintf("02:00:00:00:00:%02x", index)}
+	return link{index: index, name: name, kind: "device", up: true, carrier: true, mtu: 1500, mac: fmt.Sprintf("02:00:00:00:00:%02x", index)}
 }
 
 func loopback() link {
-	return link{index: 1, name: "lo", kind: "device", up: true, loopback: true}
+	return link{index: 1, name: "lo", kind: "device", up: true, carrier: true, mtu: 65536, loopback: true}
 }

@@ -25,9 +25,14 @@ type Snapshot struct {
 // Guard holds the decisions about the interfaces of one network namespace and
 // opens sockets by them. All methods may be used concurrently.
 type Guard struct {
-	policy  Policy
-	log     *slog.Logger
-	kernel  kernel
+	policy Policy
+	log    *slog.Logger
+	kernel kernel
+	// neighbours is the other half of the machine that is written to.
+	neighbours neighbours
+	// ready says of each sending end what keeps it from sending; nil while
+	// the state is unknown.
+	ready   atomic.Pointer[map[endKey]error]
 	barrier barrier  // how sockets are tied to an interface; probed once
 	ipv6    bool     // the kernel has IPv6
 	live    *liveSet // connections handed out, to be cut with their interface
@@ -63,7 +68,13 @@ func New(p Policy, log *slog.Logger) (*Guard, error) {
 	return newGuard(p, log, k, b, ipv6)
 }
 
-func newGuard(p Policy, log *slog.Logger, k kernel, b barrier, ipv6 bool) (*Guard, error) {
+// system is what the guard needs of a machine.
+type system interface {
+	kernel
+	neighbours
+}
+
+func newGuard(p Policy, log *slog.Logger, k system, b barrier, ipv6 bool) (*Guard, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -75,7 +86,7 @@ func newGuard(p Policy, log *slog.Logger, k kernel, b barrier, ipv6 bool) (*Guar
 		return nil, err
 	}
 	g := &Guard{
-		policy: p, log: log, kernel: k, barrier: b, ipv6: ipv6,
+		policy: p, log: log, kernel: k, neighbours: k, barrier: b, ipv6: ipv6,
 		live: newLiveSet(), mem: newMemory(), listeners: map[*Listeners]struct{}{},
 		known: make(chan struct{}), kick: make(chan struct{}, 1),
 	}
@@ -117,6 +128,7 @@ func (g *Guard) decide(links []link) {
 	g.verdicts, g.taken = verdicts, time.Now()
 	g.mu.Unlock()
 	g.report(before, verdicts)
+	g.tend(verdicts)
 	g.live.cutUnless(func(c liveConn) bool { return allowed(verdicts, c.index, c.id, c.use) })
 	for l := range g.listeners {
 		l.reconcile(verdicts)

@@ -30,6 +30,9 @@ type link struct {
 	kind     string // netlink's kind: device, bridge, bond, vlan, veth …
 	path     string // device path below /sys/devices; empty for virtual interfaces
 	up       bool
+	carrier  bool // the driver sees light or a cable's other end; false while down
+	noARP    bool // the kernel asks nobody for hardware addresses on it
+	mtu      int  // bytes
 	loopback bool
 	master   int // index of the bridge, bond or VRF that holds it; 0 = none
 	parent   int // index of the interface that it is stacked on; 0 = none

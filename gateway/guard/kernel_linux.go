@@ -32,7 +32,7 @@ const (
 // machine is the real kernel, in the network namespace of the process.
 type machine struct{}
 
-func realKernel() (kernel, error) { return machine{}, nil }
+func realKernel() (system, error) { return machine{}, nil }
 
 // Links implements kernel.
 func (machine) Links() ([]link, error) {
@@ -84,6 +84,9 @@ func convert(f netlink.Link) link {
 		kind:     f.Type(),
 		path:     devicePath(a.Name),
 		up:       a.Flags&net.FlagUp != 0,
+		carrier:  a.RawFlags&unix.IFF_LOWER_UP != 0,
+		noARP:    a.RawFlags&unix.IFF_NOARP != 0,
+		mtu:      a.MTU,
 		loopback: a.Flags&net.FlagLoopback != 0,
 		master:   a.MasterIndex,
 		parent:   parent(f),
@@ -189,4 +192,37 @@ func (machine) Route(dst netip.Addr) (int, error) {
 		return 0, fmt.Errorf("guard: route to %s: %w", dst, unix.ENETUNREACH)
 	}
 	return routes[0].LinkIndex, nil
+}
+
+// Neighbour implements neighbours.
+func (machine) Neighbour(index int, addr netip.Addr) (neighbour, error) {
+	entries, err := netlink.NeighList(index, familyOf(addr))
+	if err != nil {
+		return neighbour{}, fmt.Errorf("guard: neighbours of interface %d: %w", index, err)
+	}
+	for _, e := range entries {
+		if found, ok := netip.AddrFromSlice(e.IP); ok && found.Unmap() == addr && e.LinkIndex == index {
+			return neighbour{hardware(e.HardwareAddr), e.State&unix.NUD_PERMANENT != 0}, nil
+		}
+	}
+	return neighbour{}, nil
+}
+
+// SetNeighbour implements neighbours.
+func (machine) SetNeighbour(index int, addr netip.Addr, mac net.HardwareAddr) error {
+	err := netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: index, Family: familyOf(addr), State: unix.NUD_PERMANENT,
+		IP: addr.AsSlice(), HardwareAddr: mac,
+	})
+	if err != nil {
+		return fmt.Errorf("guard: set neighbour %s of interface %d: %w", addr, index, err)
+	}
+	return nil
+}
+
+func familyOf(addr netip.Addr) int {
+	if addr.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
 }

@@ -4,6 +4,6 @@ package guard
 
 import "errors"
 
-func realKernel() (kernel, error) {
+func realKernel() (system, error) {
 	return nil, errors.New("guard: only Linux tells and enforces what an interface may carry: run Sluice on Linux")
 }

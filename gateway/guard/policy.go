@@ -61,6 +61,10 @@ type Policy struct {
 	// here and in Service at once, because what it carries never leaves the
 	// machine.
 	DiodeTX, DiodeRX []string
+	// SendEnds are the links that leave by the interfaces of DiodeTX, with
+	// what the guard keeps in order for them. A link that is not named here
+	// is neither kept nor examined.
+	SendEnds []SendEnd
 }
 
 // Equal reports whether p and o ask for the same state. Order and repetition
@@ -68,7 +72,8 @@ type Policy struct {
 func (p Policy) Equal(o Policy) bool {
 	return p.Node == o.Node && p.whenNew() == o.whenNew() &&
 		sameSet(p.Monitoring, o.Monitoring) && sameSet(p.Service, o.Service) &&
-		sameSet(p.DiodeTX, o.DiodeTX) && sameSet(p.DiodeRX, o.DiodeRX)
+		sameSet(p.DiodeTX, o.DiodeTX) && sameSet(p.DiodeRX, o.DiodeRX) &&
+		sameEnds(p.SendEnds, o.SendEnds)
 }
 
 // String prints the policy on one line.
@@ -78,7 +83,7 @@ func (p Policy) String() string {
 		service = list(p.Service)
 	}
 	return fmt.Sprintf("node %q: monitoring %s; service %s; diode-tx %s; diode-rx %s; new interfaces %s",
-		p.Node, list(p.Monitoring), service, list(p.DiodeTX), list(p.DiodeRX), p.whenNew())
+		p.Node, list(p.Monitoring), service, list(p.DiodeTX), list(p.DiodeRX), p.whenNew()) + endsText(p.SendEnds)
 }
 
 func (p Policy) whenNew() string {
@@ -98,7 +103,7 @@ func (p Policy) check() error {
 			return fmt.Errorf("guard: rule %d of %s is empty: name an interface", i+1, list(rules))
 		}
 	}
-	return nil
+	return p.checkEnds()
 }
 
 func list(rules []string) string {

@@ -79,6 +79,12 @@ func (g *Guard) follow(ctx context.Context) (synced bool, err error) {
 func (g *Guard) changed(ctx context.Context, dirty <-chan struct{}) error {
 	timer := time.NewTimer(g.nextResync())
 	defer timer.Stop()
+	var tick <-chan time.Time
+	if len(g.policy.SendEnds) > 0 {
+		ticker := time.NewTicker(tendEvery)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,9 +96,20 @@ func (g *Guard) changed(ctx context.Context, dirty <-chan struct{}) error {
 			return nil
 		case <-timer.C:
 			return nil
+		case <-tick:
+			g.lookAfterEnds()
 		case <-g.kick:
 			timer.Reset(g.nextResync())
 		}
+	}
+}
+
+// lookAfterEnds repairs between two lists what gave no event.
+func (g *Guard) lookAfterEnds() {
+	g.apply.Lock()
+	defer g.apply.Unlock()
+	if verdicts, err := g.current(); err == nil {
+		g.tend(verdicts)
 	}
 }
 

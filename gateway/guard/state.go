@@ -7,6 +7,7 @@ import (
 // lose marks the state of the interfaces as unknown: events may have been
 // missed, so nothing is accepted until they have been read again.
 func (g *Guard) lose() {
+	g.ready.Store(nil)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.unknown {
