@@ -148,7 +148,10 @@ func TestTextShowsEveryLossAndEveryWeakness(t *testing.T) {
 	for _, want := range []string{
 		"node gw-plant (site substation-7)", "eno3", "monitoring", "encryption declared", "backing-off, 2 restarts: exit status 2",
 		"dropped by the kernel's socket queue: 5 datagrams", "dropped (spool-full): 1 batches, 7 records", "refused (allow_from): 3",
-		"2 records behind", "no space left", "dropped before it had them: 6 batches, 66 records", "lost to damage on disk: 1 entries, 4 records", "missing: 3 batches, 9 records", "9 records sent",
+		"2 records behind", "no space left", "dropped before it had them: 6 batches, 66 records", "lost to damage on disk: 1 entries, 4 records", "missing: 2 batches, 7 records", "in 1 range: sluice diode gaps plant-to-dmz",
+		"ever declared missing 3 batches, 9 records; filled 1 batch, 2 records; lost for good 0 batches, 0 records", "ALARM: sender state went back",
+		"near side says: node gw-plant, behind 2", "sent again on request: 1 batch, 900 B; 3 still to go", "near side sent to 10", "pairing 2026-11, fingerprint b194",
+		"9 records sent",
 		"holding: connection refused", "refused (dial tcp 10.0.0.1:22): 1", "unencrypted_udp on receiver.udp.x", "something is closed",
 	} {
 		if !strings.Contains(out.String(), want) {

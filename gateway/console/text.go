@@ -12,7 +12,7 @@ import (
 
 // Text writes the status for people.
 func Text(w io.Writer, st Status) error {
-	p := &printer{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	p := newPrinter(w)
 	state := "ready"
 	if !st.Ready {
 		state = "starting"
@@ -24,15 +24,24 @@ func Text(w io.Writer, st Status) error {
 	p.links(st.Links)
 	p.sinks(st.Sinks)
 	p.exceptions(st)
-	if p.err != nil {
-		return p.err
-	}
-	return p.w.Flush()
+	return p.flush()
 }
 
 type printer struct {
 	w   *tabwriter.Writer
 	err error
+}
+
+// newPrinter writes aligned text.
+func newPrinter(w io.Writer) *printer {
+	return &printer{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+}
+
+func (p *printer) flush() error {
+	if p.err != nil {
+		return p.err
+	}
+	return p.w.Flush()
 }
 
 func (p *printer) line(format string, args ...any) {
@@ -97,19 +106,6 @@ func (p *printer) spools(ss []Spool) {
 		if s.Lost != (Drop{}) {
 			p.line("    lost to damage on disk: %d entries, %d records", s.Lost.Batches, s.Lost.Records)
 		}
-	}
-}
-
-func (p *printer) links(ls []Link) {
-	if !p.head("links", len(ls)) {
-		return
-	}
-	for _, l := range ls {
-		p.line("  %s\t%s\t%s\t%s", l.Name, l.Direction, l.State, l.Peer)
-		if l.Direction == "receive" {
-			p.line("    missing: %d batches, %d records", l.Lost.Batches, l.Lost.Records)
-		}
-		p.drops(l.Dropped)
 	}
 }
 
