@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,6 +296,49 @@ func TestTheStreamOfAClassMayComeFirst(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// TestABrokenLaneIsNotReplacedByAnother: a class whose stream the core has ended takes nothing more, and its batches do
+// not turn up on the stream of another class, where their series is unknown.
+func TestABrokenLaneIsNotReplacedByAnother(t *testing.T) {
+	s := &onlyBulk{}
+	c := receiver(t, func(ctx context.Context, out sdk.Intake) error {
+		raw, err := sdk.Encode(nil, header(), payloads(0, "a"))
+		if err != nil {
+			return err
+		}
+		decided := make(chan error, 1)
+		if err := out.Deliver(ctx, sdk.ClassCritical, raw, func(err error) { decided <- err }); err != nil {
+			return err
+		}
+		if err := <-decided; sdk.CodeOf(err) != sdk.CodeGone {
+			t.Errorf("the first batch is decided with %v", err)
+		}
+		if err := out.Deliver(ctx, sdk.ClassCritical, raw, func(error) {}); sdk.CodeOf(err) != sdk.CodeGone {
+			t.Errorf("the second batch is delivered with %v", err)
+		}
+		return out.Deliver(ctx, sdk.ClassBulk, raw, func(err error) { decided <- err })
+	})
+	if err := c.Run(t.Context(), nil, s); err != nil {
+		t.Error(err)
+	}
+	if n := s.critical.Load(); n != 1 {
+		t.Errorf("%d critical batches reached the core", n)
+	}
+}
+
+// onlyBulk refuses all other classes, which ends their streams.
+type onlyBulk struct {
+	critical atomic.Int64
+}
+
+func (s *onlyBulk) Deliver(_ context.Context, class sdk.Class, _ []byte, decided func(error)) error {
+	if class != sdk.ClassBulk {
+		s.critical.Add(1)
+		return &sdk.Error{Code: sdk.CodeRefused, Detail: "only bulk"}
+	}
+	decided(nil)
+	return nil
 }
 
 func TestARefusingCoreEndsTheReceiver(t *testing.T) {

@@ -21,7 +21,7 @@ type receiverClient struct {
 }
 
 // Run drives the plugin's Run: it passes each batch to out and each decision back. It opens a stream per class. The
-// stream of the bulk class is the Run; when another breaks the plugin falls back to that.
+// stream of the bulk class is the Run; when another breaks, the plugin hears of it with its next batch of that class.
 func (c *receiverClient) Run(ctx context.Context, _ Network, out Intake) error {
 	streams, cancel := context.WithCancel(ctx)
 	defer cancel()

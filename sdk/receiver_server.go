@@ -39,7 +39,7 @@ func (s *receiverServer) Run(stream receiverStream) error {
 }
 
 func (s *receiverServer) run(ctx context.Context, bulk *lane) error {
-	ls := &lanes{over: make(chan struct{}), bulk: bulk, others: map[Class]*lane{}}
+	ls := &lanes{over: make(chan struct{}), bulk: bulk, others: map[Class]*lane{}, added: make(chan struct{})}
 	if err := s.state.start(ls); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *receiverServer) lend(ctx context.Context, class Class, l *lane) error {
 	if !ls.add(class, l) {
 		return toStatus(&Error{Code: CodeRefused, Detail: fmt.Sprintf("class %d has a stream", class)})
 	}
-	defer ls.remove(class)
+	defer ls.end(class)
 	select {
 	case <-ls.over:
 		return nil
@@ -90,22 +90,43 @@ type lanes struct {
 	over chan struct{} // closed when Run has returned
 	bulk *lane
 
-	mu     sync.Mutex // guards others
+	mu     sync.Mutex // guards what follows
 	others map[Class]*lane
+	added  chan struct{} // closed and replaced when a class gets its lane
 }
 
-// Deliver sends on the lane of the class, or on bulk's while the core has not opened that.
+// Deliver sends on the lane of the class. The core opens all lanes of a Run together; one that is still under way is
+// waited for, since a batch belongs to the series of its class and no other lane takes it.
 func (ls *lanes) Deliver(ctx context.Context, class Class, batch []byte, decided func(error)) error {
-	ls.mu.Lock()
-	l, ok := ls.others[class]
-	ls.mu.Unlock()
-	if !ok {
-		l = ls.bulk
+	l, err := ls.of(ctx, class)
+	if err != nil {
+		return err
 	}
 	return l.deliver(ctx, batch, decided)
 }
 
-// add returns false when the class has a lane.
+func (ls *lanes) of(ctx context.Context, class Class) (*lane, error) {
+	if class == ClassBulk {
+		return ls.bulk, nil
+	}
+	for {
+		ls.mu.Lock()
+		l, added := ls.others[class], ls.added
+		ls.mu.Unlock()
+		if l != nil {
+			return l, nil
+		}
+		select {
+		case <-added:
+		case <-ls.over:
+			return nil, &Error{Code: CodeGone, Detail: "the receiver has stopped", Retryable: true}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// add returns false when the class has, or had, a lane in this Run.
 func (ls *lanes) add(class Class, l *lane) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -113,13 +134,15 @@ func (ls *lanes) add(class Class, l *lane) bool {
 		return false
 	}
 	ls.others[class] = l
+	close(ls.added)
+	ls.added = make(chan struct{})
 	return true
 }
 
-func (ls *lanes) remove(class Class) {
+// end ends the lane of a class. It stays where it is, so that whoever sends on it hears that it has ended.
+func (ls *lanes) end(class Class) {
 	ls.mu.Lock()
 	l := ls.others[class]
-	delete(ls.others, class)
 	ls.mu.Unlock()
 	l.end(&Error{Code: CodeGone, Detail: "the stream has ended", Retryable: true})
 }

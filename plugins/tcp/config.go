@@ -2,8 +2,10 @@ package tcp
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
+	"github.com/sluice-gateway/sluice/internal/severity"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
@@ -21,6 +23,7 @@ type config struct {
 	Protocol    string        `json:"protocol"`
 	MaxMessage  int           `json:"max_message"`  // bytes
 	IdleTimeout time.Duration `json:"idle_timeout"` // 0 = none
+	Critical    string        `json:"critical"`     // a severity, or "none"
 	TLS         *tlsConfig    `json:"tls"`
 }
 
@@ -33,7 +36,7 @@ type tlsConfig struct {
 }
 
 func decode(raw json.RawMessage) (config, error) {
-	c := config{Protocol: "syslog", MaxMessage: defaultMaxMessage}
+	c := config{Protocol: "syslog", MaxMessage: defaultMaxMessage, Critical: severity.None}
 	err := sdk.Unmarshal(raw, &c)
 	return c, err
 }
@@ -56,6 +59,9 @@ func (c config) problems() []sdk.Problem {
 	}
 	if c.IdleTimeout < 0 {
 		ps = append(ps, sdk.Problem{Path: []string{"idle_timeout"}, Text: "must not be negative", Advice: `write "0s" for none`})
+	}
+	if _, ok := severity.ParseThreshold(c.Critical); !ok {
+		ps = append(ps, sdk.Problem{Path: []string{"critical"}, Text: `"` + c.Critical + `" is no severity`, Advice: "write one of " + strings.Join(severity.Thresholds(), ", ")})
 	}
 	if c.TLS != nil {
 		ps = append(ps, c.TLS.problems()...)
@@ -98,6 +104,10 @@ func schema() sdk.Schema {
 				Doc: "Longest message. A longer one closes its connection, is counted and logged.",
 			},
 			{Name: "idle_timeout", Type: sdk.TypeDuration, Default: "0s", Min: new(float64(0)), Doc: "Closes a connection that has sent nothing for this long; \"0s\" never does."},
+			{
+				Name: "critical", Type: sdk.TypeString, Default: severity.None, Enum: severity.Thresholds(),
+				Doc: "Messages of this severity or a more severe one travel in the critical class, the others in bulk. Order is kept within a class only.",
+			},
 		},
 		Blocks: []sdk.Block{{Name: "tls", Doc: "Makes the port speak TLS 1.2 or 1.3. Without it messages travel in clear text.", Schema: tlsSchema()}},
 	}

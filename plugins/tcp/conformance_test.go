@@ -22,8 +22,9 @@ func lines(i int) []byte { return append(message(i), '\n') }
 func TestConformance(t *testing.T) {
 	p := newPKI(t)
 	for name, s := range map[string]sdktest.ReceiverSuite{
-		"lines":   {Message: lines, Payload: message},
-		"counted": {Message: counted, Payload: message},
+		"lines":    {Message: lines, Payload: message},
+		"counted":  {Message: counted, Payload: message},
+		"critical": {Options: sdktest.Options{Config: `{"critical": "notice"}`}, Message: lines, Payload: message},
 		"tls": {
 			Options: sdktest.Options{Config: `{"tls": {"certificate": "gw"}}`, Certificates: p.named},
 			Message: lines, Payload: message,

@@ -19,11 +19,12 @@ type connection struct {
 	raw     net.Conn // what the core relays
 	stream  net.Conn // raw, or TLS on it
 	from    sdk.Connection
+	sorter  sorter
 	cutting atomic.Bool
 }
 
 func newConnection(s *service, raw net.Conn) *connection {
-	c := &connection{service: s, raw: raw, stream: raw, from: sdk.ConnectionOf(raw)}
+	c := &connection{service: s, raw: raw, stream: raw, from: sdk.ConnectionOf(raw), sorter: sorter{threshold: s.threshold}}
 	if s.tls != nil {
 		c.stream = tls.Server(raw, s.tls)
 	}
@@ -88,16 +89,33 @@ func (c *connection) take(ctx context.Context, r *reader, n int) error {
 	r.fill(n, time.Now())
 	for {
 		recs, err := r.records()
-		if len(recs) > 0 {
-			if _, werr := c.service.writer.Write(ctx, c.from, recs); werr != nil {
-				return werr
-			}
-			c.service.counters.records.Add(uint64(len(recs)))
+		if werr := c.pass(ctx, recs); werr != nil {
+			return werr
 		}
 		if err != nil || len(recs) == 0 {
 			return err
 		}
 	}
+}
+
+// pass hands records to the core, each in its class, in the order in which they came.
+func (c *connection) pass(ctx context.Context, recs []sdk.Record) error {
+	for len(recs) > 0 {
+		n, critical := c.sorter.cut(recs)
+		w, counters := c.service.writers.bulk, c.service.counters
+		if critical {
+			w = c.service.writers.critical
+		}
+		if _, err := w.Write(ctx, c.from, recs[:n]); err != nil {
+			return err
+		}
+		counters.records.Add(uint64(n))
+		if critical {
+			counters.critical.Add(uint64(n))
+		}
+		recs = recs[n:]
+	}
+	return nil
 }
 
 // end delivers an unfinished last line when the peer has closed in order; anything else that is cut off is counted.
@@ -107,11 +125,8 @@ func (c *connection) end(ctx context.Context, r *reader, err error) {
 		truncated = truncated || last != nil
 		last = nil
 	}
-	if last != nil {
-		if _, werr := c.service.writer.Write(ctx, c.from, last); werr != nil {
-			return // the core has gone: nothing is acknowledged
-		}
-		c.service.counters.records.Add(1)
+	if c.pass(ctx, last) != nil {
+		return // the core has gone: nothing is acknowledged
 	}
 	if truncated {
 		c.service.counters.truncated.Add(1)

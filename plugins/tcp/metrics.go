@@ -24,7 +24,8 @@ type Counters struct {
 	Connections uint64 `json:"connections_total"`
 	Bytes       uint64 `json:"bytes_total"` // after TLS
 	Records     uint64 `json:"records_total"`
-	Truncated   uint64 `json:"truncated_total"` // connections that ended inside a message
+	Critical    uint64 `json:"critical_records_total"` // of Records, those of the critical class
+	Truncated   uint64 `json:"truncated_total"`        // connections that ended inside a message
 	NoFraming   uint64 `json:"bad_frame_no_framing_total"`
 	BadCount    uint64 `json:"bad_frame_bad_count_total"`
 	TooLarge    uint64 `json:"bad_frame_too_large_total"`
@@ -35,9 +36,9 @@ type Counters struct {
 }
 
 type counters struct {
-	connections, bytes, records, truncated atomic.Uint64
-	noFraming, badCount, tooLarge          atomic.Uint64
-	handshakes, idle, cut, broken          atomic.Uint64
+	connections, bytes, records, critical, truncated atomic.Uint64
+	noFraming, badCount, tooLarge                    atomic.Uint64
+	handshakes, idle, cut, broken                    atomic.Uint64
 }
 
 func (c *counters) bad(reason string) {
@@ -55,7 +56,7 @@ func (c *counters) bad(reason string) {
 func (r *Receiver) Counters() Counters {
 	c := &r.counters
 	return Counters{
-		Connections: c.connections.Load(), Bytes: c.bytes.Load(), Records: c.records.Load(), Truncated: c.truncated.Load(),
+		Connections: c.connections.Load(), Bytes: c.bytes.Load(), Records: c.records.Load(), Critical: c.critical.Load(), Truncated: c.truncated.Load(),
 		NoFraming: c.noFraming.Load(), BadCount: c.badCount.Load(), TooLarge: c.tooLarge.Load(),
 		Handshakes: c.handshakes.Load(), Idle: c.idle.Load(), Cut: c.cut.Load(), Broken: c.broken.Load(),
 	}

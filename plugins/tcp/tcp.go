@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/internal/drain"
+	"github.com/sluice-gateway/sluice/internal/severity"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
@@ -90,25 +91,27 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 func (r *Receiver) service(out sdk.Intake) (*service, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w, err := sdk.NewWriter(out, r.setup, sdk.WriterOptions{})
+	threshold, _ := severity.ParseThreshold(r.config.Critical) // Configure has checked it
+	w, err := newWriters(out, r.setup, threshold)
 	if err != nil {
 		return nil, err
 	}
 	log := r.setup.Log
 	return &service{
-		config: r.config, tls: r.tls, writer: w, log: log, notices: newNotices(log), counters: &r.counters,
+		config: r.config, tls: r.tls, threshold: threshold, writers: w, log: log, notices: newNotices(log), counters: &r.counters,
 		open: map[*connection]struct{}{},
 	}, nil
 }
 
 // service is one Run.
 type service struct {
-	config   config
-	tls      *tls.Config // nil for clear text
-	writer   *sdk.Writer
-	log      *slog.Logger
-	notices  *notices
-	counters *counters
+	config    config
+	tls       *tls.Config // nil for clear text
+	threshold severity.Threshold
+	writers   writers
+	log       *slog.Logger
+	notices   *notices
+	counters  *counters
 
 	mu       sync.Mutex // guards what follows
 	open     map[*connection]struct{}
@@ -120,7 +123,9 @@ func (s *service) run(ctx context.Context, l net.Listener, g *drain.Gate) error 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var writing, accepting sync.WaitGroup
-	writing.Go(func() { stop(s.writer.Run(ctx)) })
+	for _, w := range s.writers.all() {
+		writing.Go(func() { stop(w.Run(ctx)) })
+	}
 	accepting.Go(func() {
 		if err := s.accept(ctx, l, &accepting); err != nil {
 			stop(err)
@@ -163,7 +168,7 @@ func (s *service) finish(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	if err := s.writer.Flush(ctx); err != nil && ctx.Err() == nil {
+	if err := s.writers.flush(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	return nil

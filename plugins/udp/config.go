@@ -2,7 +2,9 @@ package udp
 
 import (
 	"encoding/json"
+	"strings"
 
+	"github.com/sluice-gateway/sluice/internal/severity"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
@@ -19,10 +21,11 @@ const (
 type config struct {
 	Protocol   string `json:"protocol"`
 	Encryption string `json:"encryption"`
+	Critical   string `json:"critical"` // a severity, or "none"
 }
 
 func decode(raw json.RawMessage) (config, error) {
-	c := config{Encryption: encryptionNone}
+	c := config{Encryption: encryptionNone, Critical: severity.None}
 	err := sdk.Unmarshal(raw, &c)
 	return c, err
 }
@@ -48,6 +51,15 @@ func (c config) problems() []sdk.Problem {
 	if c.Encryption != encryptionNone && c.Encryption != byEndpoint {
 		ps = append(ps, sdk.Problem{Path: []string{"encryption"}, Text: `must be "none" or "by-endpoint"`})
 	}
+	switch _, ok := severity.ParseThreshold(c.Critical); {
+	case !ok:
+		ps = append(ps, sdk.Problem{Path: []string{"critical"}, Text: `"` + c.Critical + `" is no severity`, Advice: "write one of " + strings.Join(severity.Thresholds(), ", ")})
+	case c.Protocol == protocolOpaque && c.Critical != severity.None:
+		ps = append(ps, sdk.Problem{
+			Path: []string{"critical"}, Text: `cannot be used with protocol = "opaque": these datagrams are passed on unread`,
+			Advice: `leave it out; class = "critical" of the receiver makes all its records critical`,
+		})
+	}
 	return ps
 }
 
@@ -62,6 +74,10 @@ func schema() sdk.Schema {
 			{
 				Name: "encryption", Type: sdk.TypeString, Default: encryptionNone, Enum: []string{encryptionNone, byEndpoint},
 				Doc: "What you state about the datagrams: \"by-endpoint\" when endpoints encrypt them. The gateway cannot see it; status shows it as declared.",
+			},
+			{
+				Name: "critical", Type: sdk.TypeString, Default: severity.None, Enum: severity.Thresholds(),
+				Doc: "With \"syslog\": messages of this severity or a more severe one travel in the critical class, the others in bulk. Order is kept within a class only.",
 			},
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/sluice-gateway/sluice/internal/drain"
+	"github.com/sluice-gateway/sluice/internal/severity"
 	"github.com/sluice-gateway/sluice/internal/syslogtime"
 	"github.com/sluice-gateway/sluice/sdk"
 )
@@ -67,9 +68,10 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 	work, end := r.gate.Begin(ctx)
 	defer end()
 	r.mu.Lock()
-	setup, kind := r.setup, r.config.kind()
+	setup, config := r.setup, r.config
 	r.mu.Unlock()
-	w, err := sdk.NewWriter(out, setup, sdk.WriterOptions{})
+	threshold, _ := severity.ParseThreshold(config.Critical) // Configure has checked it
+	w, err := newWriters(out, setup, threshold)
 	if err != nil {
 		return err
 	}
@@ -80,8 +82,10 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 	defer packets.Close() //nolint:errcheck // nothing is written to it
 	work, stop := context.WithCancelCause(work)
 	var writing sync.WaitGroup
-	writing.Go(func() { stop(w.Run(work)) })
-	f := &flow{packets: packets, writer: w, kind: kind}
+	for _, one := range w.all() {
+		writing.Go(func() { stop(one.Run(work)) })
+	}
+	f := &flow{packets: packets, writers: w, threshold: threshold, kind: config.kind()}
 	err = f.run(work, r.gate.Asked())
 	stop(err)
 	writing.Wait()
@@ -93,10 +97,11 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 
 // flow is one Run: datagrams on their way to the core.
 type flow struct {
-	packets sdk.PacketReader
-	writer  *sdk.Writer
-	kind    sdk.Kind
-	records []sdk.Record // of one Write, used again
+	packets   sdk.PacketReader
+	writers   writers
+	threshold severity.Threshold
+	kind      sdk.Kind
+	records   [2][]sdk.Record // of one Write, by class, used again
 }
 
 // run passes datagrams on until there are no more, and waits for the core's decision on them.
@@ -115,7 +120,7 @@ func (f *flow) run(ctx context.Context, asked <-chan struct{}) error {
 	if err := f.read(ctx); err != nil {
 		return err
 	}
-	if err := f.writer.Flush(ctx); err != nil && ctx.Err() == nil {
+	if err := f.writers.flush(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	return nil
@@ -138,14 +143,20 @@ func (f *flow) read(ctx context.Context) error {
 	}
 }
 
-// pass hands datagrams to the core in the order in which they came.
+// pass hands datagrams to the core, each in its class, in the order in which they came within a class; what is critical
+// goes first.
 func (f *flow) pass(ctx context.Context, grams []sdk.Datagram) error {
 	for chunk := range slices.Chunk(grams, maxWrite) {
-		f.records = f.records[:0]
+		bulk, critical := f.records[sdk.ClassBulk][:0], f.records[sdk.ClassCritical][:0]
 		for i := range chunk {
-			f.records = append(f.records, f.record(&chunk[i]))
+			if f.threshold.Takes(chunk[i].Payload) {
+				critical = append(critical, f.record(&chunk[i]))
+			} else {
+				bulk = append(bulk, f.record(&chunk[i]))
+			}
 		}
-		if _, err := f.writer.WriteFrom(ctx, f.records); err != nil {
+		f.records = [2][]sdk.Record{sdk.ClassBulk: bulk, sdk.ClassCritical: critical}
+		if err := f.writers.write(ctx, bulk, critical); err != nil {
 			return err
 		}
 	}

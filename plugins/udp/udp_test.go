@@ -103,6 +103,8 @@ func TestDrain(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for config, path := range map[string]string{
 		`{"protocol":"syslog"}`: "", `{"protocol":"opaque","encryption":"by-endpoint"}`: "", `{"protocol":"opaque","encryption":null}`: "",
+		`{"protocol":"syslog","critical":"debug"}`: "", `{"protocol":"opaque","critical":"none"}`: "",
+		`{"protocol":"syslog","critical":"3"}`: "critical", `{"protocol":"opaque","critical":"err"}`: "critical",
 		`{}`: "protocol", `{"protocol":"relp"}`: "protocol", `{"protocol":"opaque","encryption":"sealed"}`: "encryption",
 	} {
 		traits, problems, err := udp.New().Validate(t.Context(), json.RawMessage(config))

@@ -16,7 +16,8 @@ type intake struct {
 	headers []sdk.Header
 	records []sdk.Record
 	next    map[sdk.StreamID]uint64 // sequence that the next batch of a stream must have
-	acked   int                     // records decided with nil
+	class   map[sdk.StreamID]sdk.Class
+	acked   int // records decided with nil
 	held    []decision
 	holding bool
 	fail    *sdk.Error
@@ -38,15 +39,15 @@ func (in *intake) decide(d decision) {
 }
 
 func newIntake() *intake {
-	return &intake{changed: make(chan struct{}), next: map[sdk.StreamID]uint64{}}
+	return &intake{changed: make(chan struct{}), next: map[sdk.StreamID]uint64{}, class: map[sdk.StreamID]sdk.Class{}}
 }
 
 // Deliver keeps a decoded copy of the batch.
-func (in *intake) Deliver(_ context.Context, _ sdk.Class, batch []byte, decided func(error)) error {
+func (in *intake) Deliver(_ context.Context, class sdk.Class, batch []byte, decided func(error)) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	defer in.wake()
-	n, err := in.decode(slices.Clone(batch))
+	n, err := in.decode(class, slices.Clone(batch))
 	if err != nil {
 		in.fault = err
 		return err
@@ -63,7 +64,7 @@ func (in *intake) Deliver(_ context.Context, _ sdk.Class, batch []byte, decided 
 	return nil
 }
 
-func (in *intake) decode(batch []byte) (int, error) {
+func (in *intake) decode(class sdk.Class, batch []byte) (int, error) {
 	h, err := in.decoder.Open(batch)
 	if err != nil {
 		return 0, fmt.Errorf("batch %d: %w", len(in.headers)+1, err)
@@ -71,6 +72,10 @@ func (in *intake) decode(batch []byte) (int, error) {
 	if want := max(in.next[h.Stream], 1); h.First != want {
 		return 0, fmt.Errorf("batch %d: first sequence %d, want %d", len(in.headers)+1, h.First, want)
 	}
+	if before, seen := in.class[h.Stream]; seen && before != class {
+		return 0, fmt.Errorf("batch %d: class %d, its stream is of class %d", len(in.headers)+1, class, before)
+	}
+	in.class[h.Stream] = class
 	in.next[h.Stream] = h.First + uint64(h.Count)
 	in.headers = append(in.headers, h)
 	for {
