@@ -96,7 +96,7 @@ func fecWord() blockWord {
 			{name: "max_delay", typ: value.Duration, def: `"10ms"`, min: new(float64(0)), max: new(maxBlockDelay), doc: "Longest wait for company before a block that is not full is sent."},
 			{
 				name: "repeat", typ: value.StringList, def: "[]", max: new(float64(4)),
-				doc: "Each batch is sent again after each of these times, against interruptions that forward error correction cannot bridge, such as `[\"2s\"]`.",
+				doc: "Each batch is sent again after each of these times, against interruptions that forward error correction cannot bridge, such as `[\"2s\"]`. It costs the whole batch each time; batches behind a lost one wait for it until its last repeat.",
 			},
 		},
 		blocks: []blockWord{criticalWord()},

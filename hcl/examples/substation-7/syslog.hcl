@@ -7,6 +7,7 @@ receiver "tcp" "syslog" {
 
   config {
     protocol = "syslog"
+    critical = "err" # errors and worse travel before all else, with more protection (diode.hcl, fec.critical)
 
     tls {
       certificate = "gw-plant" # a certificate and key of this name, which the node holds
