@@ -4,21 +4,59 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // OneWay is a forwarder that passes frames from one interface to the other and
-// never back, and loses some on the way.
+// never back, and can lose some on the way.
 type OneWay struct {
 	n       *Namespace
 	in, out string
 }
 
-// Counts are the counters of a OneWay: frames, and bytes with IP header.
+// Counts are the counters of a OneWay: frames with UDP, and bytes with IP
+// header. Other frames never pass.
 type Counts struct {
 	Seen, SeenBytes uint64 // came in
-	Lost            uint64 // of these, dropped at random
+	Lost            uint64 // of these, dropped
+	Doubled         uint64 // of these, passed on twice
 	Returned        uint64 // came from the far side, all dropped
 }
+
+// Faults say what a OneWay does to frames. The zero value passes them all.
+type Faults struct {
+	Lose   float64 // percent dropped at random, each for itself, in steps of 0.001
+	Double float64 // percent passed on twice, in steps of 0.001
+	Burst  int     // so many in a row are dropped …
+	Every  int     // … of so many
+	First  int     // the first so many are dropped
+	Cut    bool    // all are dropped
+}
+
+// rules are nft statements in the order in which they act.
+func (f Faults) rules(out string) string {
+	const drop = "counter name lost drop\n"
+	var b strings.Builder
+	if f.Cut {
+		b.WriteString(drop)
+	}
+	if f.First > 0 {
+		// numgen counts up from 0 and comes round after 2^32 - 1 frames.
+		fmt.Fprintf(&b, "numgen inc mod %d < %d %s", uint32(math.MaxUint32), f.First, drop)
+	}
+	if f.Burst > 0 {
+		fmt.Fprintf(&b, "numgen inc mod %d < %d %s", f.Every, f.Burst, drop)
+	}
+	if parts := thousandths(f.Lose); parts > 0 {
+		fmt.Fprintf(&b, "numgen random mod 100000 < %d %s", parts, drop)
+	}
+	if parts := thousandths(f.Double); parts > 0 {
+		fmt.Fprintf(&b, "numgen random mod 100000 < %d counter name doubled dup to \"%s\"\n", parts, out)
+	}
+	return b.String()
+}
+
+func thousandths(percent float64) int { return int(math.Round(percent * 1000)) }
 
 // Forward makes the namespace pass what comes in by the interface in to the
 // interface out, and nothing the other way.
@@ -37,10 +75,18 @@ func (n *Namespace) Forward(in, out string) *OneWay {
 // (0 to 100, in steps of 0.001), and sets the counters back to zero.
 func (o *OneWay) Lose(percent float64) {
 	o.n.t.Helper()
-	lose := ""
-	if parts := int(math.Round(percent * 1000)); parts > 0 {
-		lose = fmt.Sprintf("numgen random mod 100000 < %d counter name lost drop", parts)
-	}
+	o.Set(Faults{Lose: percent})
+}
+
+// Set replaces the faults and sets the counters back to zero.
+func (o *OneWay) Set(f Faults) {
+	o.n.t.Helper()
+	o.load(f.rules(o.out) + fmt.Sprintf("fwd to \"%s\"", o.out))
+}
+
+// load makes the frames that come in go through the rules.
+func (o *OneWay) load(rules string) {
+	o.n.t.Helper()
 	o.n.Nft(fmt.Sprintf(`
 table netdev oneway
 delete table netdev oneway
@@ -49,20 +95,22 @@ table netdev oneway {
 	}
 	counter lost {
 	}
+	counter doubled {
+	}
 	counter returned {
 	}
 	chain there {
 		type filter hook ingress device "%s" priority 0
+		meta l4proto != udp drop
 		counter name seen
 		%s
-		fwd to "%s"
 	}
 	chain back {
 		type filter hook ingress device "%s" priority 0
 		counter name returned drop
 	}
 }
-`, o.in, lose, o.out, o.out))
+`, o.in, rules, o.out))
 }
 
 // Counts reads the counters.
@@ -87,6 +135,8 @@ func (o *OneWay) Counts() Counts {
 			c.Seen, c.SeenBytes = e.Counter.Packets, e.Counter.Bytes
 		case "lost":
 			c.Lost = e.Counter.Packets
+		case "doubled":
+			c.Doubled = e.Counter.Packets
 		case "returned":
 			c.Returned = e.Counter.Packets
 		}
