@@ -24,6 +24,25 @@
 // What it must not do: look into entries, know batches, records, links or
 // plugins, or touch the network.
 //
+// # Full
+//
+// MaxBytes bounds one log, a Budget several together. Whatever is short, the
+// steps are the same, and each is taken only when those before it gave nothing:
+//
+//	own sent and kept ──> others' sent and kept ──> policy: wait
+//	                      (with a Budget)                   drop what is new
+//	                                                        name, then drop the oldest
+//
+// Under DropOldest the owner is told of each entry that somebody has not
+// acknowledged (Options.Evict) before the segment is deleted. Its record must be
+// durable when the call returns: a crash after it repeats the call, a crash
+// before it leaves the segment. A loss that cannot be recorded does not happen;
+// then the log is full. What the disk will not give is tried again a few
+// times and then named as unreadable.
+//
+// Positions are small, and the disk that is full is often theirs too: Options.Room
+// makes room for them.
+//
 // # The mark and the epoch
 //
 // The file "mark" holds the epoch and a position that was durable when the mark
