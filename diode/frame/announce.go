@@ -14,9 +14,9 @@ var ErrBody = errors.New("frame: bad body")
 
 const (
 	macBytes = sha256.Size
-	// announceBytes is the size of every announcement: header, suite, length,
+	// AnnouncementBytes is the size of every announcement: header, suite, length,
 	// encapsulation, HMAC. It fits the smallest MTU of IPv6 (RFC 8200, section 5).
-	announceBytes = HeaderBytes + 2 + 2 + EncapsulationBytes + macBytes
+	AnnouncementBytes = HeaderBytes + 2 + 2 + EncapsulationBytes + macBytes
 )
 
 // Announcement opens a session: it carries the encapsulation of the secret from
@@ -59,8 +59,8 @@ func ParseAnnouncement(b []byte) (Announcement, error) {
 	if err := h.Parse(b); err != nil {
 		return a, err
 	}
-	if h.Kind != KindAnnounce || len(b) != announceBytes {
-		return a, fmt.Errorf("%w: announcement of %d bytes, expected %d", ErrBody, len(b), announceBytes)
+	if h.Kind != KindAnnounce || len(b) != AnnouncementBytes {
+		return a, fmt.Errorf("%w: announcement of %d bytes, expected %d", ErrBody, len(b), AnnouncementBytes)
 	}
 	a.LinkID, a.KeyID, a.Session = h.LinkID, h.KeyID, h.Session
 	body := b[HeaderBytes:]

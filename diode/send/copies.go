@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/frame"
 )
 
 const (
@@ -14,15 +15,36 @@ const (
 	maxPending  = 1 << 20         // repeats that wait, 40 bytes each
 )
 
+// copyKind says why a batch is on the wire.
+type copyKind uint8
+
+const (
+	first    copyKind = iota // for the first time
+	repeated                 // as configured
+	again                    // after an error
+	resent                   // because an operator asked for it
+)
+
+func (k copyKind) flags() uint8 {
+	switch k {
+	case repeated, again:
+		return frame.FlagRepeat
+	case resent:
+		return frame.FlagResend
+	default:
+		return 0
+	}
+}
+
 // copies knows which batches of a class must be sent again: those configured
 // to be repeated, and those sent shortly before an error.
 type copies struct {
 	delays []time.Duration
 	queues []fifo[repeat] // one per delay, in order of time
-	resend fifo[resend]   // in order of sequence
+	back   fifo[setBack]  // in order of sequence
 	recent fifo[recentBatch]
-	bytes  int // in recent
-	buf    []byte
+	bytes  int           // in recent
+	age    time.Duration // of what is in recent
 }
 
 type repeat struct {
@@ -30,23 +52,27 @@ type repeat struct {
 	at       time.Time
 }
 
-// resend is a batch that must go out again after an error.
-type resend struct {
+// setBack is a batch that must go out again after an error.
+type setBack struct {
 	seq, sum uint64
 	final    bool // no other copy of it will follow: its end counts for Sent
 }
 
 type recentBatch struct {
-	seq   uint64
-	bytes int
-	at    time.Time
+	seq    uint64
+	bytes  int
+	at     time.Time
+	resent bool
 }
 
 func newCopies(delays []time.Duration) copies {
-	return copies{delays: delays, queues: make([]fifo[repeat], len(delays)), buf: make([]byte, diode.MaxBatchBytes)}
+	return copies{delays: delays, queues: make([]fifo[repeat], len(delays)), age: rewindAge}
 }
 
 func (c *copies) repeats() bool { return len(c.delays) > 0 }
+
+// goesBack says that what an error has set back has not been asked for yet.
+func (c *copies) goesBack() bool { return c.back.len() > 0 }
 
 // full says that no new batch may begin until repeats have left.
 func (c *copies) full() bool {
@@ -58,65 +84,58 @@ func (c *copies) sent(b diode.Batch, now time.Time) {
 	for i, d := range c.delays {
 		c.queues[i].push(repeat{seq: b.Seq, sum: b.SumBefore + uint64(b.Weight), at: now.Add(d)})
 	}
-	c.note(b, now)
 }
 
-// note remembers that a batch goes out, for the first time or again.
-func (c *copies) note(b diode.Batch, now time.Time) {
-	c.recent.push(recentBatch{seq: b.Seq, bytes: len(b.Data), at: now})
-	c.bytes += len(b.Data)
-	for c.bytes > rewindBytes || now.Sub(c.recent.front().at) > rewindAge {
+// note remembers that a batch was written, for the first time or again.
+func (c *copies) note(r recentBatch) {
+	c.recent.push(r)
+	c.bytes += r.bytes
+	for c.bytes > rewindBytes || r.at.Sub(c.recent.front().at) > c.age {
 		c.bytes -= c.recent.pop().bytes
 	}
 }
 
 // rewind queues again, in order, what was sent shortly before since, what was
-// to be sent again already, and the batches in unfinished.
-func (c *copies) rewind(since time.Time, unfinished []resend) {
-	all := make(map[uint64]resend)
+// to be sent again already, and what was under way. It returns the batches
+// among them that an operator had asked for.
+func (c *copies) rewind(since time.Time, underway []setBack) (asked []uint64) {
+	all := make(map[uint64]setBack)
 	for i := c.recent.head; i < len(c.recent.items); i++ {
-		if r := c.recent.items[i]; since.Sub(r.at) <= rewindAge {
-			all[r.seq] = resend{seq: r.seq}
+		switch r := c.recent.items[i]; {
+		case since.Sub(r.at) > c.age:
+		case r.resent:
+			asked = append(asked, r.seq)
+		default:
+			all[r.seq] = setBack{seq: r.seq}
 		}
 	}
-	for c.resend.len() > 0 {
-		r := c.resend.pop()
+	for c.back.len() > 0 {
+		r := c.back.pop()
 		all[r.seq] = r
 	}
-	for _, r := range unfinished {
+	for _, r := range underway {
 		r.final = r.final || all[r.seq].final
 		all[r.seq] = r
 	}
 	for _, seq := range slices.Sorted(maps.Keys(all)) {
-		c.resend.push(all[seq])
+		c.back.push(all[seq])
 	}
+	return asked
 }
 
-func (c *copies) due(now time.Time) bool {
-	if c.resend.len() > 0 {
-		return true
-	}
-	for i := range c.queues {
-		if c.queues[i].len() > 0 && !now.Before(c.queues[i].front().at) {
-			return true
-		}
-	}
-	return false
-}
-
-// take returns the next due batch and whether this is its last copy. Something
-// is due.
-func (c *copies) take(now time.Time) (r repeat, final bool) {
-	if c.resend.len() > 0 {
-		r := c.resend.pop()
-		return repeat{seq: r.seq, sum: r.sum}, r.final
+// take returns the next copy that is due, those after an error first.
+func (c *copies) take(now time.Time) (ask, bool) {
+	if c.back.len() > 0 {
+		r := c.back.pop()
+		return ask{kind: again, seq: r.seq, sum: r.sum, final: r.final}, true
 	}
 	for i := len(c.queues) - 1; i >= 0; i-- {
 		if c.queues[i].len() > 0 && !now.Before(c.queues[i].front().at) {
-			return c.queues[i].pop(), i == len(c.queues)-1
+			r := c.queues[i].pop()
+			return ask{kind: repeated, seq: r.seq, sum: r.sum, final: i == len(c.queues)-1}, true
 		}
 	}
-	return repeat{}, false
+	return ask{}, false
 }
 
 func (c *copies) deadline(d time.Time) time.Time {

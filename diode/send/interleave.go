@@ -1,9 +1,6 @@
 package send
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // interleaveHold is how long full blocks wait for company before their frames
 // leave (design).
@@ -12,34 +9,34 @@ const interleaveHold = 20 * time.Millisecond
 // interleaver lets the frames of several full blocks alternate on the wire, so
 // that a burst of losses is shared among them. With depth 1 it is not used.
 type interleaver struct {
-	group []*block
-	since time.Time // when the oldest came; zero when empty
+	group [maxInterleave]*block
+	n     int
+	since time.Time // when the oldest came
 }
 
-func (v *interleaver) add(ctx context.Context, st *stream, b *block, now time.Time) error {
-	if len(v.group) == 0 {
+func (v *interleaver) add(st *stream, b *block, now time.Time) {
+	if v.n == 0 {
 		v.since = now
 	}
-	v.group = append(v.group, b)
-	if len(v.group) < st.cfg.Interleave {
-		return nil
+	v.group[v.n] = b
+	v.n++
+	if v.n >= st.cfg.Interleave {
+		v.flush(st)
 	}
-	return v.flush(ctx, st)
 }
 
-// flush sends what is there, shard by shard across the blocks.
-func (v *interleaver) flush(ctx context.Context, st *stream) error {
-	for i := range st.bulk.Data + st.bulk.Parity {
-		for _, b := range v.group {
-			if err := st.emitRange(ctx, b, i, i+1); err != nil {
-				return err
-			}
-		}
+// flush lets go what is there, shard by shard across the blocks.
+func (v *interleaver) flush(st *stream) {
+	if v.n == 0 {
+		return
 	}
-	for _, b := range v.group {
-		st.giveBlock(b)
+	st.out.runs.push(run{blocks: v.group, n: v.n, to: st.bulk.Data + st.bulk.Parity, give: true})
+	*v = interleaver{}
+}
+
+func (v *interleaver) lowest(low uint64) uint64 {
+	for _, b := range v.group[:v.n] {
+		low = min(low, b.number)
 	}
-	v.group = v.group[:0]
-	v.since = time.Time{}
-	return nil
+	return low
 }

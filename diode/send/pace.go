@@ -24,15 +24,20 @@ type pacer struct {
 	perUDP int // bytes on the wire beyond the UDP payload
 }
 
-func newPacer(rateBits uint64, ipv6 bool, burst int) *pacer {
-	p := &pacer{rate: float64(rateBits) / 8, perUDP: wireOverhead + 20, last: time.Now(), timer: time.NewTimer(0)}
+func newPacer(ipv6 bool) *pacer {
+	p := &pacer{perUDP: wireOverhead + 20, last: time.Now(), timer: time.NewTimer(0)}
 	if ipv6 {
 		p.perUDP = wireOverhead + 40
 	}
 	<-p.timer.C
-	p.depth = max(float64(burst), p.rate*paceWindow.Seconds())
-	p.tokens = p.depth
 	return p
+}
+
+// set changes the rate, in bits per second; burst bytes must fit at once.
+func (p *pacer) set(rateBits uint64, burst int) {
+	p.rate = float64(rateBits) / 8
+	p.depth = max(float64(burst), p.rate*paceWindow.Seconds())
+	p.tokens = min(p.tokens, p.depth)
 }
 
 // wait blocks until n bytes on the wire may leave and takes them.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -17,15 +18,9 @@ import (
 )
 
 const (
-	helloTimes   = 8                      // announcements before the first data (design)
-	helloOver    = 200 * time.Millisecond // over which they are sent (design)
-	helloEvery   = 100 * time.Millisecond // announcements while data flows (design)
-	settleEvery  = 10 * time.Millisecond  // how stale Source.Sent may be under load
-	maxQuantum   = 32 << 10               // bytes of bulk per turn
-	quantumTime  = 4 * time.Millisecond   // of the rate: a turn must not delay a heartbeat
-	criticalGain = 4                      // turns of critical classes are so much longer than those of bulk
-	idleWait     = time.Minute            // upper bound of a wait; heartbeats are due sooner
-	maxFree      = 24                     // blocks kept for reuse
+	maxQuantum  = 64 << 10             // bytes per turn: about one burst
+	quantumTime = 4 * time.Millisecond // of the rate: a turn must not delay a heartbeat or another class
+	maxFree     = 24                   // blocks kept for reuse
 )
 
 // Sender is the near end of a link.
@@ -39,18 +34,29 @@ type Sender struct {
 	digester *frame.Digester
 	streams  []*stream
 	wake     chan struct{} // capacity 1
+	keys     opener
+	tests    chan *testRun // capacity 1
+	testing  atomic.Bool   // somebody is in Test
+	stopped  chan struct{} // closed when Run has ended
 	stats    counters
 
 	// Owned by the loop.
 	session    *session
+	greeted    bool
+	next       following
 	tx         transmitter
 	turnOf     int // stream whose turn is next
+	turns      int // that it has had in a row
 	free       []*block
 	idle       *time.Timer
+	helloEvery time.Duration
 	lastHello  time.Time
 	lastBeat   time.Time
+	earlyBeats int // of a new session, which come sooner
 	lastSettle time.Time
+	lastReady  time.Time
 	dataSince  bool // a shard has left since lastHello
+	test       *testRun
 	beat       []byte
 	sealed     []byte
 }
@@ -73,7 +79,7 @@ func New(c Config) (*Sender, error) {
 	s := &Sender{
 		cfg: c, log: c.Log.With("link", c.Link), shard: shard, limits: defaultLimits(),
 		file: file, codec: fec.NewCodec(), digester: frame.NewDigester(), wake: make(chan struct{}, 1),
-		sealed: make([]byte, frame.Overhead+shard),
+		keys: newOpener(), tests: make(chan *testRun, 1), stopped: make(chan struct{}), sealed: make([]byte, frame.Overhead+shard),
 	}
 	for _, class := range slices.Sorted(maps.Keys(c.Classes)) {
 		st, err := s.newStream(class, c.Classes[class])
@@ -91,13 +97,14 @@ func (s *Sender) newStream(class diode.Class, own ClassConfig) (*stream, error) 
 		return nil, err
 	}
 	quantum := int(float64(s.cfg.RateBits) / 8 * quantumTime.Seconds())
-	quantum = max(min(quantum, maxQuantum), s.shard)
-	if class != diode.Bulk {
-		quantum *= criticalGain
-	}
 	st := &stream{
-		Sender: s, class: class, own: own, bulk: bulk, source: own.Source, quantum: quantum,
-		ready: make(chan fed, feedDepth), free: make(chan []byte, feedDepth), copies: newCopies(own.Repeat),
+		Sender: s, class: class, own: own, bulk: bulk, source: own.Source,
+		quantum: max(min(quantum, maxQuantum), s.shard), weight: 1,
+		ready: make(chan fed, feedDepth), free: make(chan []byte, feedDepth),
+		copies: newCopies(own.Repeat), reader: newReader(), asked: newResends(s.cfg.ResendBits),
+	}
+	if class != diode.Bulk {
+		st.weight = criticalGain
 	}
 	for range feedDepth {
 		st.free <- make([]byte, diode.MaxBatchBytes)
@@ -106,24 +113,30 @@ func (s *Sender) newStream(class diode.Class, own ClassConfig) (*stream, error) 
 }
 
 // Run sends until ctx ends, then returns nil; any other end is an error: the
-// source failed, the connection was closed, or the state directory cannot be
-// written. Batches that were not reported to Source.Sent must be handed out
-// again after a restart. Run may be called once.
+// source failed, the connection was closed, or the session floor is damaged.
+// Batches that were not reported to Source.Sent must be handed out again after
+// a restart. Run may be called once.
 func (s *Sender) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, st := range s.streams {
+	start := func(f func(context.Context) error) {
 		wg.Go(func() {
-			if err := st.feed(ctx); err != nil {
+			if err := f(ctx); err != nil {
 				cancel(err)
 			}
 		})
+	}
+	start(s.openSessions)
+	for _, st := range s.streams {
+		start(st.feed)
+		start(st.read)
 	}
 	err := s.loop(ctx)
 	cause := context.Cause(ctx)
 	cancel(nil)
 	wg.Wait()
+	close(s.stopped)
 	switch {
 	case cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded):
 		return cause
@@ -141,7 +154,7 @@ func (s *Sender) loop(ctx context.Context) error {
 	s.idle = time.NewTimer(idleWait)
 	defer s.idle.Stop()
 	s.newTransmitter()
-	err := s.greet(ctx)
+	err := s.begin(ctx)
 	for {
 		if errors.Is(err, errHeld) {
 			err = s.hold(ctx, err)
@@ -153,115 +166,12 @@ func (s *Sender) loop(ctx context.Context) error {
 	}
 }
 
-// round does what is due, gives one class its turn, and waits when there is
-// nothing to do.
-func (s *Sender) round(ctx context.Context) error {
-	now := time.Now()
-	if err := s.due(ctx, now); err != nil {
-		return err
-	}
-	busy, err := s.turn(ctx, now)
-	if err != nil || busy {
-		return err
-	}
-	return s.rest(ctx)
-}
-
-func (s *Sender) newTransmitter() {
-	size := frame.Overhead + s.shard
-	burst := min(maxBurst, maxBurstBytes/size)
-	for _, st := range s.streams { // one that is lost whole must be within what the code repairs
-		burst = min(burst, st.bulk.Parity*3/4)
-	}
-	perWindow := float64(s.cfg.RateBits) / 8 * paceWindow.Seconds() / float64(size)
-	burst = max(1, min(burst, int(perWindow)))
-	s.tx = transmitter{
-		conn: s.cfg.Conn, seg: newSegmenter(s.cfg.Conn), log: s.log, stats: &s.stats, burst: burst,
-		pace: newPacer(s.cfg.RateBits, s.cfg.IPv6, burst*(size+wireOverhead+40)),
-		buf:  make([]byte, burst*size), probe: func() []byte { return s.session.hello },
-	}
-	s.stats.segmentation.Store(s.tx.seg != nil)
-}
-
-// due does what time asks for, in order of importance.
-func (s *Sender) due(ctx context.Context, now time.Time) error {
-	if s.session.spent(now, s.limits) {
-		if err := s.renew(ctx, now); err != nil {
-			return err
-		}
-	}
-	if now.Sub(s.lastBeat) >= s.cfg.Heartbeat {
-		if err := s.heartbeat(ctx, now); err != nil {
-			return err
-		}
-	}
-	if s.dataSince && now.Sub(s.lastHello) >= helloEvery {
-		if err := s.hello(ctx, now); err != nil {
-			return err
-		}
-	}
-	for _, st := range s.streams {
-		if err := st.due(ctx, now); err != nil {
-			return err
-		}
-	}
-	if now.Sub(s.lastSettle) >= settleEvery {
-		return s.settle(ctx, now)
-	}
-	return nil
-}
-
-// turn lets the next class that has work send its share. Every class with work
-// gets a turn; critical ones get longer turns.
-func (s *Sender) turn(ctx context.Context, now time.Time) (bool, error) {
-	for i := range s.streams {
-		n := (s.turnOf + i) % len(s.streams)
-		if !s.streams[n].hasWork(now) {
-			continue
-		}
-		s.turnOf = (n + 1) % len(s.streams)
-		return true, s.streams[n].turn(ctx, now)
-	}
-	return false, nil
-}
-
-// rest sends what is gathered and waits for work, the next deadline or ctx.
-func (s *Sender) rest(ctx context.Context) error {
-	now := time.Now()
-	if err := s.settle(ctx, now); err != nil {
-		return err
-	}
-	s.idle.Reset(max(s.deadline(now).Sub(now), 0))
+// wakeUp makes the loop look for work.
+func (s *Sender) wakeUp() {
 	select {
-	case <-s.wake:
-	case <-s.idle.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	case s.wake <- struct{}{}:
+	default:
 	}
-	return nil
-}
-
-func (s *Sender) deadline(now time.Time) time.Time {
-	d := earlier(now.Add(idleWait), s.lastBeat.Add(s.cfg.Heartbeat))
-	if s.dataSince {
-		d = earlier(d, s.lastHello.Add(helloEvery))
-	}
-	for _, st := range s.streams {
-		d = st.deadline(now, d)
-	}
-	return d
-}
-
-// settle empties the burst and moves the sources' cursors.
-func (s *Sender) settle(ctx context.Context, now time.Time) error {
-	s.lastSettle = now
-	if err := s.tx.flush(ctx); err != nil {
-		return err
-	}
-	for _, st := range s.streams {
-		st.settle()
-	}
-	return nil
 }
 
 func (s *Sender) takeBlock() *block {

@@ -1,7 +1,6 @@
 package send
 
 import (
-	"context"
 	"slices"
 	"time"
 )
@@ -28,70 +27,52 @@ type spreading struct {
 	b      *block
 	closed time.Time
 	stage  int
-	sent   int // shards that have left
+	sent   int // shards that have been let go
 }
 
 // at is when the next stage of the block is due.
 func (x *spreading) at() time.Time { return x.closed.Add(spreadStages()[x.stage]) }
 
-func (v *spreader) add(ctx context.Context, st *stream, b *block, now time.Time) error {
+func (v *spreader) add(st *stream, b *block, now time.Time) {
 	if len(v.waiting) >= maxSpread {
-		if err := v.rest(ctx, st, 0); err != nil {
-			return err
-		}
+		v.rest(st)
 	}
 	v.waiting = append(v.waiting, spreading{b: b, closed: now, sent: b.shape.Data})
-	return nil
 }
 
-// due sends the stages that are due.
-func (v *spreader) due(ctx context.Context, st *stream, now time.Time) error {
+// due lets go the stages that are due.
+func (v *spreader) due(st *stream, now time.Time) {
 	for i := 0; i < len(v.waiting); {
 		x := &v.waiting[i]
 		for x.stage < stages && !now.Before(x.at()) {
-			if err := v.stage(ctx, st, x); err != nil {
-				return err
-			}
+			x.step(st)
 		}
 		if x.stage < stages {
 			i++
 			continue
 		}
-		v.drop(st, i)
+		v.waiting = slices.Delete(v.waiting, i, i+1)
 	}
-	return nil
 }
 
-func (v *spreader) stage(ctx context.Context, st *stream, x *spreading) error {
+func (x *spreading) step(st *stream) {
 	x.stage++
 	to := x.b.shape.Data + (x.b.shape.Parity*x.stage+stages-1)/stages
-	err := st.emitRange(ctx, x.b, x.sent, to)
+	st.out.add(x.b, x.sent, to, x.stage == stages)
 	x.sent = to
-	return err
 }
 
-// rest sends all that remains of block i at once.
-func (v *spreader) rest(ctx context.Context, st *stream, i int) error {
-	x := &v.waiting[i]
-	if err := st.emitRange(ctx, x.b, x.sent, x.b.total()); err != nil {
-		return err
-	}
-	v.drop(st, i)
-	return nil
+// rest lets go all that remains of the oldest block.
+func (v *spreader) rest(st *stream) {
+	x := &v.waiting[0]
+	st.out.add(x.b, x.sent, x.b.total(), true)
+	v.waiting = slices.Delete(v.waiting, 0, 1)
 }
 
-func (v *spreader) flush(ctx context.Context, st *stream) error {
+func (v *spreader) flush(st *stream) {
 	for len(v.waiting) > 0 {
-		if err := v.rest(ctx, st, 0); err != nil {
-			return err
-		}
+		v.rest(st)
 	}
-	return nil
-}
-
-func (v *spreader) drop(st *stream, i int) {
-	st.giveBlock(v.waiting[i].b)
-	v.waiting = slices.Delete(v.waiting, i, i+1)
 }
 
 func (v *spreader) deadline(d time.Time) time.Time {

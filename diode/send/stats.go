@@ -11,7 +11,14 @@ import (
 
 // Stats is what a sender has done so far.
 type Stats struct {
-	Session       uint64
+	Session uint64 // in use; 0: none yet
+	// SessionAhead is how far its number is ahead of the clock: a clock that was
+	// wrong once, or has gone back. 0: it is not.
+	SessionAhead time.Duration
+	// SessionProblem says why no session, or not the next one, can be opened;
+	// it is tried again every second.
+	SessionProblem string
+
 	Holding       bool      // the kernel does not take frames; nothing is lost
 	HoldingSince  time.Time // when Holding
 	HoldingCause  string    // when Holding
@@ -25,6 +32,7 @@ type Stats struct {
 	PayloadBytes  uint64 // of those
 	Copies        uint64 // batches sent again: repeats and after errors
 	CopiesMissing uint64 // no longer retained, or changed, when their copy was due
+	Resend        ResendState
 	Oversize      uint64 // batches above diode.MaxBatchBytes, left out
 	Heartbeats    uint64
 	Classes       map[diode.Class]ClassStats
@@ -39,14 +47,29 @@ type ClassStats struct {
 	Data, Parity int // shape of full blocks
 }
 
+// maxAhead is the longest SessionAhead, in seconds: 100 years.
+const maxAhead = 100 * 365 * 24 * 3600
+
 type counters struct {
 	session, holds, frames, wireBytes, blocks        atomic.Uint64
 	batches, payload, copies, missing, oversize, hbs atomic.Uint64
+	resent, resendMissing, resentBytes               atomic.Uint64
 	segmentation                                     atomic.Bool
 
-	mu    sync.Mutex // guards what follows
-	cause error
-	since time.Time // when the last hold began
+	mu      sync.Mutex // guards what follows
+	cause   error
+	since   time.Time // when the last hold began
+	problem error     // with opening a session
+}
+
+// setProblem notes why no session can be opened, and says whether that is
+// news.
+func (c *counters) setProblem(err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news := c.problem == nil || err == nil || c.problem.Error() != err.Error()
+	c.problem = err
+	return news
 }
 
 func (c *counters) setHolding(err error) {
@@ -83,14 +106,21 @@ func (s *Sender) Stats() Stats {
 		CopiesMissing: c.missing.Load(),
 		Oversize:      c.oversize.Load(),
 		Heartbeats:    c.hbs.Load(),
+		Resend:        s.resendState(),
 		Classes:       make(map[diode.Class]ClassStats, len(s.streams)),
 	}
 	for _, x := range s.streams {
 		first, next, _ := x.source.Bounds()
 		st.Classes[x.class] = ClassStats{Sent: x.told.Load(), Accepted: next - min(next, 1), First: first, Data: x.bulk.Data, Parity: x.bulk.Parity}
 	}
+	if now := uint64(max(time.Now().Unix(), 0)); st.Session > now {
+		st.SessionAhead = time.Duration(min(st.Session-now, maxAhead)) * time.Second
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.problem != nil {
+		st.SessionProblem = c.problem.Error()
+	}
 	if c.cause != nil {
 		st.Holding, st.HoldingSince, st.HoldingCause = true, c.since, c.cause.Error()
 	}

@@ -26,26 +26,32 @@ type stream struct {
 	own     ClassConfig
 	bulk    fec.Shape // of full blocks
 	source  Source
-	quantum int // bytes per turn: the class's weight
+	quantum int // bytes on the wire per turn
+	weight  int // turns in a row
 
-	ready chan fed      // from the feeder; capacity feedDepth
-	free  chan []byte   // back to the feeder; capacity feedDepth
-	told  atomic.Uint64 // last Source.Sent
+	ready  chan fed      // from the feeder; capacity feedDepth
+	free   chan []byte   // back to the feeder; capacity feedDepth
+	told   atomic.Uint64 // last Source.Sent
+	asked  *resends
+	reader reader
 
 	cur    outgoing
 	block  *block // open, or nil
 	next   uint64 // number of the next block
 	inter  interleaver
 	spread spreader
+	out    output
 	copies copies
 	marks  progress
+	parity [fec.MaxShards]uint8 // of small blocks, by data shards; 0 = not worked out
 }
 
 // outgoing is the batch that is being written into blocks.
 type outgoing struct {
 	active bool
 	batch  diode.Batch
-	buf    []byte // to give back to the feeder; nil for copies
+	kind   copyKind
+	buf    []byte // to give back
 	final  bool   // its last copy
 	head   [frame.BatchHeaderBytes]byte
 	off    int // bytes of header and data that are in blocks
@@ -62,44 +68,75 @@ func (o *outgoing) rest() []byte {
 }
 
 // hasWork says whether a turn would send something.
-func (st *stream) hasWork(now time.Time) bool {
-	return st.cur.active || st.copies.due(now) || (len(st.ready) > 0 && !st.copies.full())
+func (st *stream) hasWork() bool {
+	return st.out.len() > 0 || st.cur.active || st.waiting()
 }
 
-// turn writes about one quantum of batches into blocks.
+// waiting says whether a batch could be begun.
+func (st *stream) waiting() bool {
+	if st.halted(st) {
+		return false
+	}
+	return len(st.reader.answers) > 0 || (len(st.ready) > 0 && st.mayBeginNew())
+}
+
+// mayBeginNew keeps new batches behind those that an error has set back, so
+// that the far side sees an unbroken series.
+func (st *stream) mayBeginNew() bool {
+	return !st.copies.goesBack() && st.reader.again == 0 && !st.copies.full()
+}
+
+// turn sends about one quantum: shards that are ready first, then batches are
+// written into blocks.
 func (st *stream) turn(ctx context.Context, now time.Time) error {
 	for left := st.quantum; left > 0; {
-		if !st.cur.active && !st.begin(now) {
-			return nil
-		}
-		n, err := st.write(ctx, now, left)
+		n, err := st.step(ctx, now, left)
 		if err != nil {
 			return err
 		}
 		left -= n
+		if n == 0 && !st.hasWork() {
+			return nil
+		}
 	}
 	return nil
 }
 
-// begin takes the next batch: copies that are due before new ones.
-func (st *stream) begin(now time.Time) bool {
-	for st.copies.due(now) {
-		if st.beginCopy(now) {
-			return true
-		}
+// step does the next piece of work and returns what it took on the wire.
+func (st *stream) step(ctx context.Context, now time.Time, most int) (int, error) {
+	if st.out.len() > 0 {
+		return st.emitNext(ctx)
 	}
-	if st.copies.full() {
+	if !st.cur.active && !st.begin(now) {
+		return 0, nil
+	}
+	return st.write(ctx, now, most)
+}
+
+// begin takes the next batch: copies before new ones.
+func (st *stream) begin(now time.Time) bool {
+	if st.halted(st) {
 		return false
 	}
 	for {
 		select {
-		case f := <-st.ready:
-			if len(f.batch.Data) > diode.MaxBatchBytes {
-				st.leaveOut(f)
-				continue
+		case a := <-st.reader.answers:
+			if st.beginCopy(a, now) {
+				return true
 			}
-			st.beginNew(f, now)
-			return true
+			continue
+		default:
+		}
+		if !st.mayBeginNew() {
+			return false
+		}
+		select {
+		case f := <-st.ready:
+			if len(f.batch.Data) <= diode.MaxBatchBytes {
+				st.beginNew(f, now)
+				return true
+			}
+			st.leaveOut(f)
 		default:
 			return false
 		}
@@ -118,33 +155,15 @@ func (st *stream) leaveOut(f fed) {
 func (st *stream) beginNew(f fed, now time.Time) {
 	b := f.batch
 	st.marks.start(b)
-	final := !st.copies.repeats()
-	st.start(b, f.buf, final, 0)
+	st.start(b, first, f.buf, !st.copies.repeats())
 	st.copies.sent(b, now)
 	st.stats.batches.Add(1)
 	st.stats.payload.Add(uint64(len(b.Data)))
 }
 
-// beginCopy reads the next due batch again.
-func (st *stream) beginCopy(now time.Time) bool {
-	r, final := st.copies.take(now)
-	b, err := st.source.Read(r.seq, st.copies.buf)
-	if err != nil || b.Seq != r.seq || len(b.Data) > diode.MaxBatchBytes {
-		st.stats.missing.Add(1)
-		st.log.Debug("batch for a copy is no longer there", "class", st.class, "seq", r.seq, "err", err)
-		if final {
-			st.marks.add(mark{seq: r.seq, sum: r.sum})
-		}
-		return false
-	}
-	st.copies.note(b, now)
-	st.stats.copies.Add(1)
-	st.start(b, nil, final, frame.FlagRepeat)
-	return true
-}
-
-func (st *stream) start(b diode.Batch, buf []byte, final bool, flags uint8) {
-	if st.copies.repeats() && !final {
+func (st *stream) start(b diode.Batch, kind copyKind, buf []byte, final bool) {
+	flags := kind.flags()
+	if st.cfg.Parallel || (st.copies.repeats() && !final && kind != resent) {
 		flags |= frame.FlagCopiesFollow
 	}
 	h := frame.BatchHeader{
@@ -159,7 +178,7 @@ func (st *stream) start(b diode.Batch, buf []byte, final bool, flags uint8) {
 	if !b.Time.IsZero() {
 		h.Time = b.Time.UnixNano()
 	}
-	st.cur = outgoing{active: true, batch: b, buf: buf, final: final}
+	st.cur = outgoing{active: true, batch: b, kind: kind, buf: buf, final: final}
 	h.Put(st.cur.head[:])
 }
 
@@ -170,145 +189,4 @@ func (st *stream) epochOf(b diode.Batch) [16]byte {
 		return st.own.Epoch.ID
 	}
 	return b.Epoch
-}
-
-// write puts the next piece of the current batch, at most so many bytes, into
-// the open block and sends what became whole.
-func (st *stream) write(ctx context.Context, now time.Time, most int) (int, error) {
-	if st.block == nil {
-		st.openBlock(now)
-	}
-	limit := st.bulk.Data * st.bulk.ShardBytes
-	if st.cur.off == 0 {
-		st.block.begin(st.bulk.ShardBytes)
-	}
-	piece := st.cur.rest()
-	n := st.block.put(piece[:min(len(piece), most)], limit)
-	st.cur.off += n
-	if st.cur.off == st.cur.size() {
-		st.end()
-	}
-	if st.block.fill == limit {
-		return n, st.closeFull(ctx, now)
-	}
-	if st.cfg.Interleave > 1 {
-		return n, nil
-	}
-	return n, st.emitOpen(ctx)
-}
-
-// end notes where the batch that is now complete ends and gives its buffer
-// back.
-func (st *stream) end() {
-	b := st.cur.batch
-	if st.cur.final {
-		st.marks.add(mark{end: st.block.number + 1, seq: b.Seq, sum: b.SumBefore + uint64(b.Weight)})
-	}
-	if st.cur.buf != nil {
-		st.free <- st.cur.buf
-	}
-	st.cur = outgoing{}
-}
-
-// due does what time asks of this class.
-func (st *stream) due(ctx context.Context, now time.Time) error {
-	if err := st.spread.due(ctx, st, now); err != nil {
-		return err
-	}
-	if now.Sub(st.inter.since) >= interleaveHold {
-		if err := st.inter.flush(ctx, st); err != nil {
-			return err
-		}
-	}
-	if st.block == nil || st.cur.active || now.Before(st.closeAt(now)) {
-		return nil
-	}
-	return st.closeByTimer(ctx, now)
-}
-
-func (st *stream) closeAt(now time.Time) time.Time {
-	delay := st.own.MaxDelay
-	if st.hasWork(now) {
-		delay = min(delay*busyFactor, maxDelay)
-	}
-	return st.block.opened.Add(delay)
-}
-
-// deadline is when due has something to do, if nothing new comes.
-func (st *stream) deadline(now time.Time, d time.Time) time.Time {
-	if st.block != nil {
-		d = earlier(d, st.closeAt(now))
-	}
-	if len(st.inter.group) > 0 {
-		d = earlier(d, st.inter.since.Add(interleaveHold))
-	}
-	d = st.spread.deadline(d)
-	return st.copies.deadline(d)
-}
-
-// unfinished is the lowest block of which some frame has not left yet.
-func (st *stream) unfinished() uint64 {
-	low := st.next
-	if st.block != nil {
-		low = min(low, st.block.number)
-	}
-	for _, b := range st.inter.group {
-		low = min(low, b.number)
-	}
-	return st.spread.lowest(low)
-}
-
-// settle tells the source how far everything has left. The transmitter's burst
-// must be empty.
-func (st *stream) settle() {
-	if st.marks.settle(st.unfinished()) && st.marks.sent > st.told.Load() {
-		st.told.Store(st.marks.sent)
-		st.source.Sent(st.marks.sent)
-	}
-}
-
-// abandon gives up everything under way after an error, and queues it to be
-// sent again in order, together with what was sent shortly before since: the
-// far side then sees an unbroken series.
-func (st *stream) abandon(since time.Time) {
-	var unfinished []resend
-	for st.marks.marks.len() > 0 {
-		m := st.marks.marks.pop()
-		unfinished = append(unfinished, resend{seq: m.seq, sum: m.sum, final: true})
-	}
-	if b := st.cur.batch; st.cur.active {
-		unfinished = append(unfinished, resend{seq: b.Seq, sum: b.SumBefore + uint64(b.Weight), final: st.cur.final})
-	}
-	if st.cur.buf != nil {
-		st.free <- st.cur.buf
-	}
-	st.cur, st.block = outgoing{}, nil
-	st.inter, st.spread = interleaver{}, spreader{}
-	st.copies.rewind(since, unfinished)
-}
-
-// finish empties the stream before its session ends: blocks belong to
-// sessions.
-func (st *stream) finish(ctx context.Context, now time.Time) error {
-	for st.cur.active {
-		if _, err := st.write(ctx, now, st.quantum); err != nil {
-			return err
-		}
-	}
-	if st.block != nil {
-		if err := st.closeByTimer(ctx, now); err != nil {
-			return err
-		}
-	}
-	if err := st.inter.flush(ctx, st); err != nil {
-		return err
-	}
-	return st.spread.flush(ctx, st)
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -8,14 +8,15 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/sluice-gateway/sluice/diode/frame"
 )
 
 const (
-	maxBurstBytes = 65000                  // bytes in one UDP_SEGMENT call: an IP packet is at most 65535
-	maxBurst      = 64                     // frames in one call, UDP_MAX_SEGMENTS of Linux before 6.9
-	probeEvery    = 100 * time.Millisecond // while holding; as often as announcements otherwise
-	probesNeeded  = 2                      // ECONNREFUSED shows at the write after the one that was refused
-	bufferWait    = time.Millisecond       // after ENOBUFS, the device queue drains in less
+	maxBurstBytes  = 65000            // bytes in one UDP_SEGMENT call: an IP packet is at most 65535
+	maxBurst       = 64               // frames in one call, UDP_MAX_SEGMENTS of Linux before 6.9
+	bufferWait     = time.Millisecond // after ENOBUFS, the device queue drains in less
+	bufferPatience = time.Second      // after which a device that takes nothing is held
 )
 
 // transmitter gathers sealed frames of one size into bursts and hands each to
@@ -27,6 +28,8 @@ type transmitter struct {
 	log   *slog.Logger
 	stats *counters
 	probe func() []byte // what to send to see whether the link takes frames again
+
+	noBuffer time.Time // since when the device queue is full; zero: it is not
 
 	burst  int // frames at most
 	buf    []byte
@@ -73,6 +76,7 @@ func (t *transmitter) flush(ctx context.Context) error {
 	if err := t.write(ctx); err != nil {
 		return err
 	}
+	t.noBuffer = time.Time{}
 	t.stats.frames.Add(uint64(t.frames))
 	t.stats.wireBytes.Add(uint64(wire))
 	t.clear()
@@ -87,6 +91,7 @@ func (t *transmitter) urgent(ctx context.Context, b []byte) error {
 	if _, err := t.conn.Write(b); err != nil {
 		return t.refused(ctx, err)
 	}
+	t.noBuffer = time.Time{}
 	t.stats.frames.Add(1)
 	t.stats.wireBytes.Add(uint64(wire))
 	return nil
@@ -137,38 +142,47 @@ func (t *transmitter) refused(ctx context.Context, err error) error {
 		return fmt.Errorf("send: %w", err)
 	case errors.Is(err, syscall.EMSGSIZE):
 		return fmt.Errorf("send: a frame of %d bytes does not fit the interface; set the link's mtu to the interface's: %w", t.size, err)
-	case errors.Is(err, syscall.ENOBUFS):
+	case errors.Is(err, syscall.ENOBUFS) && t.patient(time.Now()):
 		return t.pace.sleep(ctx, bufferWait)
 	default:
 		return fmt.Errorf("%w: %w", errHeld, err)
 	}
 }
 
-// clear drops the burst that was refused.
-func (t *transmitter) clear() { t.used, t.frames, t.short = 0, 0, false }
-
-// hold waits until the link takes datagrams again. Announcements serve as
-// probes: they are harmless and useful to a receiver that has just come.
-func (t *transmitter) hold(ctx context.Context, cause error) error {
-	t.stats.holds.Add(1)
-	t.stats.setHolding(cause)
-	t.log.Warn("link does not take frames, holding", "err", cause)
-	for good := 0; good < probesNeeded; {
-		if err := t.pace.sleep(ctx, probeEvery); err != nil {
-			return err
-		}
-		_, err := t.conn.Write(t.probe())
-		switch {
-		case err == nil:
-			good++
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("send: %w", err)
-		default:
-			good = 0
-			t.stats.setHolding(err)
-		}
+// patient says whether a full device queue may still drain by itself.
+func (t *transmitter) patient(now time.Time) bool {
+	if t.noBuffer.IsZero() {
+		t.noBuffer = now
 	}
-	t.stats.setHolding(nil)
-	t.log.Info("link takes frames again")
-	return nil
+	return now.Sub(t.noBuffer) < bufferPatience
+}
+
+// clear drops the burst that was refused.
+func (t *transmitter) clear() { t.used, t.frames, t.short, t.noBuffer = 0, 0, false, time.Time{} }
+
+// newTransmitter sets up bursts and pacing.
+func (s *Sender) newTransmitter() {
+	size := frame.Overhead + s.shard
+	s.tx = transmitter{
+		conn: s.cfg.Conn, seg: newSegmenter(s.cfg.Conn), log: s.log, stats: &s.stats, pace: newPacer(s.cfg.IPv6),
+		buf: make([]byte, max(size, min(maxBurst*size, maxBurstBytes))), probe: func() []byte { return s.session.hello },
+	}
+	s.stats.segmentation.Store(s.tx.seg != nil)
+	s.setRate(s.cfg.RateBits)
+	hello := float64(frame.AnnouncementBytes + s.tx.pace.perUDP)
+	s.helloEvery = max(helloEvery, time.Duration(hello*helloShare/s.tx.pace.rate*float64(time.Second)))
+}
+
+// setRate changes the pace, and with it the length of bursts: a burst that is
+// lost whole must be within what the code of every class repairs, and no
+// longer than what the line takes in paceWindow.
+func (s *Sender) setRate(bits uint64) {
+	size := s.frameCost(s.shard)
+	burst := min(maxBurst, maxBurstBytes/(frame.Overhead+s.shard))
+	for _, st := range s.streams {
+		burst = min(burst, st.bulk.Parity*3/4*s.cfg.Interleave)
+	}
+	perWindow := float64(bits) / 8 * paceWindow.Seconds() / float64(size)
+	s.tx.burst = max(1, min(burst, int(perWindow)))
+	s.tx.pace.set(bits, s.tx.burst*size)
 }

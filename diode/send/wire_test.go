@@ -245,16 +245,16 @@ func TestHeartbeatSaysWhatWasSent(t *testing.T) {
 		after(500 * time.Millisecond)
 		b.source.Add([]byte("one"), 10)
 		b.source.Add([]byte("two"), 20)
-		after(690 * time.Millisecond)
-		b.source.Add([]byte("three"), 40) // its parity leaves after the heartbeat at 1.2 s
+		after(660 * time.Millisecond)
+		b.source.Add([]byte("three"), 40) // its parity leaves after the heartbeat at 1.175 s
 		after(100 * time.Millisecond)
-		if len(e.beats) != 2 || len(e.beats[1].Series) != 1 {
+		if len(e.beats) != 4 || len(e.beats[3].Series) != 1 {
 			b.t.Fatalf("%+v", e.beats)
 		}
 		want := frame.Series{
 			Epoch: diode.Epoch{ID: [16]byte{1}, Start: 1}, First: 1, Sent: 2, SentSum: 30, Accepted: 3, AcceptedSum: 70,
 		}
-		if got := e.beats[1].Series[0]; got != want {
+		if got := e.beats[3].Series[0]; got != want {
 			b.t.Errorf("%+v, want %+v", got, want)
 		}
 	})
