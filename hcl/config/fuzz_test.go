@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -37,7 +38,9 @@ func FuzzLoad(f *testing.F) {
 		if c != nil {
 			problems = append(problems, config.Check(c, traitsOf(c))...)
 			for _, n := range c.Nodes {
-				c.For(n.Name)
+				v := c.For(n.Name)
+				checkGroups(t, v.Send, v.SendGroups())
+				checkGroups(t, v.Receive, v.ReceiveGroups())
 			}
 		}
 		for _, p := range problems {
@@ -58,4 +61,21 @@ func FuzzFormat(f *testing.F) {
 			config.Format(src)
 		}
 	})
+}
+
+// checkGroups: every link is in one group, with all that carry what it carries.
+func checkGroups(t *testing.T, links []config.LinkView, groups []config.GroupView) {
+	t.Helper()
+	grouped := 0
+	for _, g := range groups {
+		grouped += len(g.Links)
+		for _, l := range g.Links {
+			if l.Group != g.Name || !slices.Equal(l.Receivers, g.Receivers) {
+				t.Errorf("diode %s of group %q carries %v, group %q carries %v", l.Diode.Name, l.Group, l.Receivers, g.Name, g.Receivers)
+			}
+		}
+	}
+	if grouped != len(links) {
+		t.Errorf("%d links in groups, %d there are", grouped, len(links))
+	}
 }

@@ -45,7 +45,7 @@ func routeWord() blockWord {
 		doc:    "What goes where. Each node derives its half.",
 		attrs: []attributeWord{
 			{name: "from", typ: receiverRefs, required: true, doc: "Receivers whose records take this route."},
-			{name: "via", typ: diodeRefs, def: "[]", doc: "The diode between them; two in parallel carry the same batches. Left out when receivers and sinks are on one node."},
+			{name: "via", typ: diodeRefs, def: "[]", doc: "The diode between them; two in parallel, between the same two nodes, carry the same batches, and each is delivered once. Left out when receivers and sinks are on one node."},
 			{name: "to", typ: sinkRefs, required: true, doc: "Sinks; each gets every record."},
 		},
 	}

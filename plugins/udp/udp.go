@@ -68,9 +68,9 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 	work, end := r.gate.Begin(ctx)
 	defer end()
 	r.mu.Lock()
-	setup, config := r.setup, r.config
+	setup, conf := r.setup, r.config
 	r.mu.Unlock()
-	threshold, _ := severity.ParseThreshold(config.Critical) // Configure has checked it
+	threshold, _ := severity.ParseThreshold(conf.Critical) // Configure has checked it
 	w, err := newWriters(out, setup, threshold)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 	for _, one := range w.all() {
 		writing.Go(func() { stop(one.Run(work)) })
 	}
-	f := &flow{packets: packets, writers: w, threshold: threshold, kind: config.kind()}
+	f := &flow{packets: packets, writers: w, threshold: threshold, kind: conf.kind()}
 	err = f.run(work, r.gate.Asked())
 	stop(err)
 	writing.Wait()
