@@ -63,6 +63,6 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), fmtCommand(), statusCommand(), pluginCommand(), versionCommand())
+	root.AddCommand(runCommand(), validateCommand(), fmtCommand(), statusCommand(), diodeCommand(), pluginCommand(), versionCommand())
 	return root
 }

@@ -24,7 +24,7 @@ func GapsText(w io.Writer, g GapList) error {
 	if all.OpenRanges == 0 {
 		p.line("%s: nothing is missing", g.Link)
 	} else {
-		p.line("%s: missing %s in %s%s", g.Link, all.Open, plural(all.OpenRanges, "range"), all.unknown())
+		p.line("%s: missing %s %s", g.Link, all.Open, all.inRanges())
 	}
 	p.ranges(g.Ranges)
 	if g.More > 0 {

@@ -9,14 +9,12 @@ import (
 	"time"
 )
 
-// LinksText writes the links of a node for people, those called name alone when it is not empty.
-func LinksText(w io.Writer, st Status, name string) error {
+// LinksText writes links of one node for people.
+func LinksText(w io.Writer, node string, links []Link) error {
 	p := newPrinter(w)
-	p.line("node %s (site %s)", st.Node, st.Site)
-	for _, l := range st.Links {
-		if l.Is(name) {
-			p.link(l)
-		}
+	p.line("node %s", node)
+	for _, l := range links {
+		p.link(l)
 	}
 	return p.flush()
 }
@@ -66,9 +64,9 @@ func (p *printer) missing(l Link) {
 	for _, c := range l.Gaps {
 		t = t.plus(c)
 	}
-	p.line("    missing: %s%s", t.Open, t.unknown())
+	p.line("    missing: %s", t.Open)
 	if t.OpenRanges > 0 {
-		p.line("      in %s: sluice diode gaps %s", plural(t.OpenRanges, "range"), l.Name)
+		p.line("      %s: sluice diode gaps %s", t.inRanges(), l.Name)
 	}
 	if t.Declared != (Amount{}) {
 		p.line("    ever declared missing %s; filled %s; lost for good %s", t.Declared, t.Filled, t.Final)
@@ -83,12 +81,13 @@ func (t GapTotals) plus(o GapTotals) GapTotals {
 	return t
 }
 
-// unknown says what the numbers leave out.
-func (t GapTotals) unknown() string {
-	if t.Unknown == 0 {
-		return ""
+// inRanges says how the open ranges are.
+func (t GapTotals) inRanges() string {
+	s := "in " + plural(t.OpenRanges, "range")
+	if t.Unknown > 0 {
+		s += fmt.Sprintf(", %d of unknown end", t.Unknown)
 	}
-	return fmt.Sprintf(", and %s whose end nobody knows", plural(t.Unknown, "range"))
+	return s
 }
 
 func (a Amount) plus(o Amount) Amount {

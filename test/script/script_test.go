@@ -27,10 +27,15 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "node": startNode},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TMPDIR", short)
+			state, err := os.MkdirTemp(short, "s")
+			if err != nil {
+				return err
+			}
+			env.Setenv("S", state) // a state directory for sockets
 			return tighten(env.WorkDir)
 		},
 	})
