@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -24,7 +25,24 @@ type fakeKernel struct {
 	fail   error // of the next Links and Subscribe
 	table  map[tableKey]neighbour
 	refuse error // of SetNeighbour
+
+	files     map[string]string
+	dev       device
+	noDevice  error
+	seen      traffic
+	noWatcher error
 }
+
+func (k *fakeKernel) ReadFile(path string) ([]byte, error) {
+	if text, ok := k.files[path]; ok {
+		return []byte(text), nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+}
+
+func (k *fakeKernel) Device(string) (device, error) { return k.dev, k.noDevice }
+
+func (k *fakeKernel) Watch(context.Context, int, wanted) (traffic, error) { return k.seen, k.noWatcher }
 
 type tableKey struct {
 	index int

@@ -30,6 +30,7 @@ type Guard struct {
 	kernel kernel
 	// neighbours is the other half of the machine that is written to.
 	neighbours neighbours
+	prober     prober
 	// ready says of each sending end what keeps it from sending; nil while
 	// the state is unknown.
 	ready   atomic.Pointer[map[endKey]error]
@@ -72,6 +73,7 @@ func New(p Policy, log *slog.Logger) (*Guard, error) {
 type system interface {
 	kernel
 	neighbours
+	prober
 }
 
 func newGuard(p Policy, log *slog.Logger, k system, b barrier, ipv6 bool) (*Guard, error) {
@@ -86,7 +88,7 @@ func newGuard(p Policy, log *slog.Logger, k system, b barrier, ipv6 bool) (*Guar
 		return nil, err
 	}
 	g := &Guard{
-		policy: p, log: log, kernel: k, neighbours: k, barrier: b, ipv6: ipv6,
+		policy: p, log: log, kernel: k, neighbours: k, prober: k, barrier: b, ipv6: ipv6,
 		live: newLiveSet(), mem: newMemory(), listeners: map[*Listeners]struct{}{},
 		known: make(chan struct{}), kick: make(chan struct{}, 1),
 	}

@@ -33,6 +33,7 @@ type link struct {
 	carrier  bool // the driver sees light or a cable's other end; false while down
 	noARP    bool // the kernel asks nobody for hardware addresses on it
 	mtu      int  // bytes
+	txQueue  int  // frames; 0 = the kernel keeps no queue for it
 	loopback bool
 	master   int // index of the bridge, bond or VRF that holds it; 0 = none
 	parent   int // index of the interface that it is stacked on; 0 = none

@@ -87,6 +87,7 @@ func convert(f netlink.Link) link {
 		carrier:  a.RawFlags&unix.IFF_LOWER_UP != 0,
 		noARP:    a.RawFlags&unix.IFF_NOARP != 0,
 		mtu:      a.MTU,
+		txQueue:  a.TxQLen,
 		loopback: a.Flags&net.FlagLoopback != 0,
 		master:   a.MasterIndex,
 		parent:   parent(f),
