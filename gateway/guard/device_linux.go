@@ -35,7 +35,7 @@ func (machine) Device(name string) (device, error) {
 	if d.features, err = features(fd, name); err != nil {
 		return device{}, fmt.Errorf("guard: ask the driver of %s: %w", name, err)
 	}
-	ring := [9]uint32{unix.ETHTOOL_GRINGPARAM} // struct ethtool_ringparam
+	ring := [9]uint32{unix.ETHTOOL_GRINGPARAM}     // struct ethtool_ringparam
 	err = ethtool(fd, name, unsafe.Pointer(&ring)) //nolint:gosec // G103: ioctl(2) takes the address of a structure
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return device{}, fmt.Errorf("guard: ask the driver of %s for its rings: %w", name, err)
