@@ -98,6 +98,7 @@ type Gap struct {
 	// WeightKnown.
 	Weight             uint64
 	WeightKnown        bool
+	SumAfter           uint64 // running sum after Last; 0 with Last 0
 	Reason             string
 	DeclaredAt         time.Time
 	BeforeFirstContact bool

@@ -5,97 +5,95 @@ import (
 )
 
 // datagram decides on one datagram, cheapest checks first.
-func (r *Receiver) datagram(b []byte) {
+func (p *path) datagram(b []byte) {
 	var h frame.Header
 	if err := h.Parse(b); err != nil {
-		r.stats.BadHeader++
+		p.frames.BadHeader++
 		return
 	}
-	if h.LinkID != r.cfg.LinkID {
-		r.stats.ForeignLink++
+	if h.LinkID != p.cfg.LinkID {
+		p.frames.ForeignLink++
 		return
 	}
 	if h.Kind == frame.KindAnnounce {
-		r.announcement(&h, b, r.now)
+		p.announcement(&h, b)
 		return
 	}
-	x := r.session(h.KeyID, h.Session)
+	x := p.session(h.KeyID, h.Session)
 	if x == nil {
-		r.stats.UnknownSession++
+		p.frames.UnknownSession++
 		return
 	}
 	if !x.window.Fresh(h.Counter) {
-		r.stats.Replayed++
+		p.frames.Replayed++
 		return
 	}
-	if h.Kind == frame.KindHeartbeat {
-		r.openHeartbeat(x, &h, b)
+	if h.Kind == frame.KindShard {
+		p.openShard(x, &h, b)
 		return
 	}
-	r.openShard(x, &h, b)
+	p.openOther(x, &h, b)
 }
 
-func (r *Receiver) openHeartbeat(x *session, h *frame.Header, b []byte) {
-	plain, err := x.opener.Open(r.scratch[:0], h, b)
+// openOther opens a heartbeat or a test frame.
+func (p *path) openOther(x *session, h *frame.Header, b []byte) {
+	plain, err := x.opener.Open(p.scratch[:0], h, b)
 	if err != nil {
-		r.stats.BadTag++
+		p.frames.BadTag++
 		return
 	}
-	r.authentic(x, h)
-	r.heartbeat(x, h, plain)
+	p.authentic(x, h)
+	if h.Kind == frame.KindTest {
+		p.testFrame(x, plain)
+		return
+	}
+	p.heartbeat(x, h, plain)
 }
 
-func (r *Receiver) openShard(x *session, h *frame.Header, b []byte) {
+func (p *path) openShard(x *session, h *frame.Header, b []byte) {
 	st := x.stream(h.Class)
 	if st != nil && st.unwanted(h) {
-		r.stats.Surplus++
+		p.frames.Surplus++
 		return
 	}
-	buf := r.pool.get(int(h.Shard))
+	buf := p.pool.get(int(h.Shard))
 	shard, err := x.opener.Open(buf, h, b)
 	if err != nil {
-		r.stats.BadTag++
-		r.pool.put(buf)
+		p.frames.BadTag++
+		p.pool.put(buf)
 		return
 	}
-	r.authentic(x, h)
+	p.authentic(x, h)
 	if st == nil {
-		if st, err = r.addStream(x, h.Class); err != nil {
-			r.stats.BadShape++
-			r.pool.put(buf)
+		if st, err = p.addStream(x, h.Class); err != nil {
+			p.frames.BadShape++
+			p.pool.put(buf)
 			return
 		}
 	}
-	if !st.put(h, shard, r.live) {
-		r.pool.put(buf)
+	if !st.put(h, shard, p.live) {
+		p.pool.put(buf)
 	}
-	r.boundShards()
+	p.boundShards()
 }
 
 // authentic notes that a frame was opened.
-func (r *Receiver) authentic(x *session, h *frame.Header) {
+func (p *path) authentic(x *session, h *frame.Header) {
 	top := x.window.Top()
 	x.window.Mark(h.Counter)
 	if x.window.Top() > top || x.heardAt.IsZero() {
-		x.heardAt = r.live
+		x.heardAt = p.live
 	}
-	r.stats.Accepted++
-	if !x.used {
-		r.firstUse(x)
+	p.frames.Accepted++
+	if x.order == 0 {
+		p.firstUse(x)
 	}
 }
 
 // boundShards gives up the oldest blocks when shards take too much memory.
 func (r *Receiver) boundShards() {
 	for r.pool.inUse > r.shardLimit {
-		var most *stream
-		for _, s := range r.sessions {
-			for _, st := range s.streams[:s.classes] {
-				if st.count > 0 && (most == nil || st.count > most.count) {
-					most = st
-				}
-			}
-		}
+		most := r.fullest()
 		if most == nil {
 			return
 		}
@@ -104,11 +102,37 @@ func (r *Receiver) boundShards() {
 	}
 }
 
-func (r *Receiver) expireBlocks() {
-	for _, x := range r.sessions {
-		for _, st := range x.streams[:x.classes] {
-			st.expire(heard{top: x.window.Top(), at: x.heardAt, superseded: x.superseded}, r.live)
+// fullest is the stream with the most blocks under way, or nil.
+func (r *Receiver) fullest() (most *stream) {
+	for st := range r.streams {
+		if st.count > 0 && (most == nil || st.count > most.count) {
+			most = st
 		}
+	}
+	return most
+}
+
+// streams yields those of all sessions of all paths.
+func (r *Receiver) streams(yield func(*stream) bool) {
+	for _, p := range r.paths {
+		for _, x := range p.sessions {
+			for _, st := range x.streams[:x.classes] {
+				if !yield(st) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r *Receiver) expireBlocks() {
+	for st := range r.streams {
+		x := st.session
+		if x.waits(r.live) {
+			continue
+		}
+		st.advance()
+		st.expire(heard{top: x.window.Top(), at: x.heardAt, superseded: x.superseded}, r.live)
 	}
 }
 

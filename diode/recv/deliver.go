@@ -2,6 +2,7 @@ package recv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,7 @@ type deliverer struct {
 	errors  *atomic.Uint64
 
 	mu     sync.Mutex      // guards failed and told
-	failed []diode.Batch   // not stored by the sink, without Data; at most as many as memory holds
+	failed []failure       // not stored by the sink; at most as many as memory holds
 	told   []diode.BatchID // those that were reported, for the order to take back
 	wake   chan struct{}   // capacity 1: something failed
 }
@@ -107,6 +108,12 @@ func (d *deliverer) gap(ctx context.Context, g diode.Gap) error {
 	return nil
 }
 
+// failure is a batch, without its data, that the sink could not store.
+type failure struct {
+	batch  diode.Batch
+	reason string
+}
+
 // settle takes a batch back from the sink.
 func (d *deliverer) settle(b diode.Batch, err error) {
 	d.memory.release(batchCost(b.Data))
@@ -116,8 +123,13 @@ func (d *deliverer) settle(b diode.Batch, err error) {
 	}
 	d.errors.Add(1)
 	b.Data = nil
+	f := failure{batch: b, reason: diode.ReasonFarIO}
+	var named interface{ GapReason() string }
+	if errors.As(err, &named) {
+		f.reason = named.GapReason()
+	}
 	d.mu.Lock()
-	d.failed = append(d.failed, b)
+	d.failed = append(d.failed, f)
 	d.mu.Unlock()
 	select {
 	case d.wake <- struct{}{}:
@@ -131,17 +143,18 @@ func (d *deliverer) reportFailed(ctx context.Context) error {
 	d.mu.Lock()
 	failed := d.failed
 	d.failed = nil
-	for _, b := range failed {
-		d.told = append(d.told, b.BatchID)
+	for _, f := range failed {
+		d.told = append(d.told, f.batch.BatchID)
 	}
 	d.mu.Unlock()
-	for _, b := range failed {
+	for _, f := range failed {
+		b := f.batch
 		if b.Late {
 			continue
 		}
 		g := diode.Gap{
 			Epoch: b.Epoch, Class: b.Class, First: b.Seq, Last: b.Seq, Weight: uint64(b.Weight), WeightKnown: true,
-			Reason: diode.ReasonFarIO, DeclaredAt: time.Now(),
+			SumAfter: b.SumBefore + uint64(b.Weight), Reason: f.reason, DeclaredAt: time.Now(),
 		}
 		if err := d.gap(ctx, g); err != nil {
 			return err

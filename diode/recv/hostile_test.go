@@ -12,7 +12,6 @@ import (
 	"github.com/sluice-gateway/sluice/diode/floor"
 	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/diode/linktest"
-	"github.com/sluice-gateway/sluice/diode/recv"
 )
 
 // hostileFrames is how many bad datagrams the test below sends.
@@ -27,7 +26,7 @@ func TestHostileFramesChangeOnlyCounters(t *testing.T) {
 			x.link.Inject(f[0])
 			recorded = append(recorded, f[0], f[1])
 		}
-		n.beat(frame.Bounds{First: 1, Sent: 20, SentSum: 200, Accepted: 20, AcceptedSum: 200})
+		n.beat(frame.Series{First: 1, Sent: 20, SentSum: 200, Accepted: 20, AcceptedSum: 200})
 		after(100 * time.Millisecond)
 		story, before := x.story(), x.rx.Stats()
 		rng := rand.New(rand.NewPCG(1, 2))
@@ -95,7 +94,7 @@ func TestReplayAfterRestart(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		x.stop()
 		x.rx, x.stop = run(x.t, config(x.link, x.sink, dir))
-		recorded := [][]byte{n.announcement(), n.frames(batch(1))[0], n.frames(batch(2))[0]}
+		recorded := [][]byte{n.announcement(), n.heartbeat(), n.frames(batch(1))[0], n.frames(batch(2))[0]}
 		replay := func() {
 			for _, b := range recorded {
 				x.link.Inject(b)
@@ -107,10 +106,10 @@ func TestReplayAfterRestart(t *testing.T) {
 		x.stop()
 		x.rx, x.stop = run(x.t, config(x.link, x.sink, dir)) // it forgot its positions, too
 		replay()
-		if st := x.rx.Stats(); st.Replayed != 2 || st.Accepted != 0 {
+		if st := x.rx.Stats(); st.Replayed != 3 || st.Accepted != 0 {
 			t.Errorf("after a restart: %+v", st)
 		}
-		m := newNear(x.t, x.link, n.key, 101, n.origin)
+		m := newNear(x.t, x.link, n.key, 101, n.epoch)
 		after(time.Second)
 		m.announce()
 		m.send(batch(3))
@@ -119,7 +118,7 @@ func TestReplayAfterRestart(t *testing.T) {
 		x.rx, x.stop = run(x.t, config(x.link, x.sink, dir))
 		after(time.Second)
 		replay()
-		if st := x.rx.Stats(); st.Sessions != 0 || st.BelowFloor != 1 || st.SenderWentBack != 1 || st.UnknownSession != 2 {
+		if st := x.rx.Stats(); st.Sessions != 0 || st.BelowFloor != 1 || st.SenderWentBack != 1 || st.UnknownSession != 3 {
 			t.Errorf("below the floor: %+v", st)
 		}
 	})
@@ -148,14 +147,13 @@ func TestSessions(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))
 		after(200 * time.Millisecond)
-		twin := newNear(x.t, x.link, n.key, 100, frame.Origin{Epoch: epoch(7)})
-		twin.secret[5] = 1
+		twin := newNear(x.t, x.link, n.key, 100, first(7))
 		twin.announce()
 		after(time.Millisecond)
 		if st := x.rx.Stats(); st.SessionConflicts != 1 || st.Sessions != 1 {
 			t.Errorf("a twin: %+v", st)
 		}
-		second, third := newNear(x.t, x.link, n.key, 101, n.origin), newNear(x.t, x.link, n.key, 102, n.origin)
+		second, third := newNear(x.t, x.link, n.key, 101, n.epoch), newNear(x.t, x.link, n.key, 102, n.epoch)
 		second.announce()
 		third.announce() // faster than any sender opens sessions
 		after(time.Millisecond)
@@ -178,15 +176,15 @@ func TestTwoPairings(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		x.stop()
 		c := config(x.link, x.sink, dir)
-		c.Keys = append(c.Keys, recv.Key{ID: 2, PSK: psk(2)})
+		c.Paths[0].Keys = append(c.Paths[0].Keys, pairing(2, 2))
 		x.rx, x.stop = run(x.t, c)
 		n.announce()
 		n.send(batch(1))
 		after(time.Second)
-		m := newNear(x.t, x.link, c.Keys[1], 50, n.origin) // floors are per key
+		m := newNear(x.t, x.link, c.Paths[0].Keys[1], 50, n.epoch) // floors are per key
 		m.announce()
 		m.send(batch(2))
-		wrong := newNear(x.t, x.link, recv.Key{ID: 2, PSK: psk(9)}, 51, n.origin)
+		wrong := newNear(x.t, x.link, pairing(2, 9), 51, n.epoch)
 		after(time.Second)
 		wrong.announce()
 		wrong.send(batch(3))

@@ -1,6 +1,7 @@
 package recv_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -17,6 +18,15 @@ import (
 
 const shardBytes = 1408
 
+// pairing is key id with the pre-shared key psk(n). All have one key pair.
+func pairing(id uint32, n byte) recv.Key {
+	private, err := frame.KEM().DeriveKeyPair(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		panic(err)
+	}
+	return recv.Key{ID: id, PSK: psk(n), Private: private}
+}
+
 func psk(n byte) (k [32]byte) { k[0], k[31] = 0x5A, n; return k }
 
 func epoch(n byte) (e [16]byte) { e[0] = n; return e }
@@ -24,24 +34,31 @@ func epoch(n byte) (e [16]byte) { e[0] = n; return e }
 // near is a near side made by hand: it sends exactly the frames a test asks
 // for.
 type near struct {
-	t       *testing.T
-	link    *linktest.Link
-	key     recv.Key
-	id      uint64
-	origin  frame.Origin
-	secret  [32]byte
-	sealer  *frame.Sealer
-	counter uint64
-	damage  uint64 // into the digests of batches
-	block   map[diode.Class]uint64
-	codec   *fec.Codec
+	t              *testing.T
+	link           *linktest.Link
+	name           string
+	key            recv.Key
+	id             uint64
+	epoch          diode.Epoch
+	enc            [frame.EncapsulationBytes]byte
+	sealer         *frame.Sealer
+	counter        uint64
+	damage         uint64 // into the digests of batches
+	top            uint64 // highest sequence of bulk sent
+	block          map[diode.Class]uint64
+	next, switchAt uint64
+	codec          *fec.Codec
 }
 
-func newNear(t *testing.T, link *linktest.Link, key recv.Key, session uint64, o frame.Origin) *near {
+func newNear(t *testing.T, link *linktest.Link, key recv.Key, session uint64, e diode.Epoch) *near {
 	t.Helper()
-	n := &near{t: t, link: link, key: key, id: session, origin: o, block: map[diode.Class]uint64{}, codec: fec.NewCodec()}
-	n.secret[0] = byte(session)
-	k, err := frame.DeriveTraffic(key.PSK, n.secret, frame.SuiteRandom, frame.LinkID("test"), key.ID, session)
+	n := &near{t: t, link: link, name: "test", key: key, id: session, epoch: e, block: map[diode.Class]uint64{}, codec: fec.NewCodec()}
+	enc, secret, err := frame.Encapsulate(key.Private.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.enc = enc
+	k, err := frame.DeriveTraffic(key.PSK, secret, frame.SuiteHybrid, frame.LinkID("test"), key.ID, session)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +74,7 @@ func (n *near) announcement() []byte {
 		n.t.Fatal(err)
 	}
 	a := frame.Announcement{
-		LinkID: frame.LinkID("test"), KeyID: n.key.ID, Session: n.id, Suite: frame.SuiteRandom, Secret: n.secret, Origin: n.origin,
+		LinkID: frame.LinkID(n.name), KeyID: n.key.ID, Session: n.id, Suite: frame.SuiteHybrid, Encapsulation: n.enc,
 	}
 	return a.Append(nil, key)
 }
@@ -65,7 +82,7 @@ func (n *near) announcement() []byte {
 func (n *near) announce() { n.link.Inject(n.announcement()) }
 
 func (n *near) seal(h frame.Header, plain []byte) []byte {
-	h.LinkID, h.KeyID, h.Session, h.Counter = frame.LinkID("test"), n.key.ID, n.id, n.counter
+	h.LinkID, h.KeyID, h.Session, h.Counter = frame.LinkID(n.name), n.key.ID, n.id, n.counter
 	n.counter++
 	return n.sealer.Seal(make([]byte, 0, frame.Overhead+len(plain)), &h, plain)
 }
@@ -78,12 +95,17 @@ func (n *near) frames(batches ...diode.Batch) [2][]byte {
 
 func (n *near) flagged(flags uint8, batches ...diode.Batch) [2][]byte {
 	class := batches[0].Class
+	for _, b := range batches {
+		if class == diode.Bulk {
+			n.top = max(n.top, b.Seq)
+		}
+	}
 	shard := make([]byte, frame.BlockHeaderBytes, shardBytes)
 	frame.PutBlockHeader(shard, frame.BlockHeaderBytes)
 	for _, b := range batches {
 		h := frame.BatchHeader{
 			Flags: flags, Length: uint32(len(b.Data)), Seq: b.Seq, SumBefore: b.SumBefore, Weight: b.Weight,
-			Digest: frame.NewDigester().Digest(b.Data) ^ n.damage,
+			Digest: frame.NewDigester().Digest(b.Data) ^ n.damage, Epoch: n.epochOf(b), Time: nearTime(b.Seq).UnixNano(),
 		}
 		head := make([]byte, frame.BatchHeaderBytes)
 		h.Put(head)
@@ -107,9 +129,34 @@ func (n *near) flagged(flags uint8, batches ...diode.Batch) [2][]byte {
 // send sends batches in one block.
 func (n *near) send(batches ...diode.Batch) { n.link.Inject(n.frames(batches...)[0]) }
 
-func (n *near) beat(bounds ...frame.Bounds) {
-	hb := frame.Heartbeat{Origin: n.origin, Clock: time.Now(), Every: time.Second, Bounds: bounds}
-	n.link.Inject(n.seal(frame.Header{Kind: frame.KindHeartbeat, Start: frame.NoStart}, hb.Append(nil)))
+// epochOf is the near side's unless the batch names another.
+func (n *near) epochOf(b diode.Batch) [16]byte {
+	if b.Epoch == [16]byte{} {
+		return n.epoch.ID
+	}
+	return b.Epoch
+}
+
+// nearTime is when the near side took batch seq in.
+func nearTime(seq uint64) time.Time { return time.Unix(1_700_000_000+int64(seq), 0) }
+
+// first is the first epoch of a near side, named n.
+func first(n byte) diode.Epoch { return diode.Epoch{ID: epoch(n), Start: 1} }
+
+// beat sends a heartbeat of the near side's epoch with these bounds.
+func (n *near) beat(list ...frame.Series) { n.link.Inject(n.heartbeat(list...)) }
+
+func (n *near) heartbeat(list ...frame.Series) []byte {
+	if len(list) == 0 {
+		list = []frame.Series{{First: 1, Accepted: n.top, AcceptedSum: 10 * n.top}}
+	}
+	for i := range list {
+		if list[i].Epoch.ID == [16]byte{} {
+			list[i].Epoch = n.epoch
+		}
+	}
+	hb := frame.Heartbeat{Clock: time.Now(), Every: time.Second, Next: n.next, SwitchAt: n.switchAt, Series: list}
+	return n.seal(frame.Header{Kind: frame.KindHeartbeat, Start: frame.NoStart}, hb.Append(nil))
 }
 
 // alive lets a while pass in which the sender is heard, as a link that carries nothing is.
@@ -140,7 +187,8 @@ type far struct {
 
 func config(link *linktest.Link, sink recv.Sink, dir string) recv.Config {
 	return recv.Config{
-		Link: "test", Keys: []recv.Key{{ID: 1, PSK: psk(1)}}, Conn: link, Sink: sink, StateDir: dir, HoleAfter: time.Second,
+		Paths: []recv.Path{{Link: "test", Keys: []recv.Key{pairing(1, 1)}, Conn: link, StateDir: dir}},
+		Sink:  sink, HoleAfter: time.Second,
 	}
 }
 
@@ -169,8 +217,9 @@ func inBubble(t *testing.T, f func(far *far, near *near)) {
 	synctest.Test(t, func(t *testing.T) {
 		x := &far{t: t, link: linktest.New(1, linktest.Faults{}), sink: linktest.NewSink()}
 		x.rx, x.stop = run(t, config(x.link, x.sink, dir))
-		n := newNear(t, x.link, recv.Key{ID: 1, PSK: psk(1)}, 100, frame.Origin{Epoch: epoch(1)})
+		n := newNear(t, x.link, pairing(1, 1), 100, first(1))
 		n.announce()
+		n.beat()
 		f(x, n)
 		x.stop()
 	})

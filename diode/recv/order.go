@@ -1,67 +1,123 @@
 package recv
 
 import (
-	"slices"
+	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/frame"
 )
 
-// maxSeries bounds the series remembered: of all classes, a few epochs.
-const maxSeries = 4 * diode.MaxClasses
-
 // arrived takes a batch from the block stream of a session.
 func (r *Receiver) arrived(x *session, class diode.Class, a arrival) {
 	h := held{
 		batch: diode.Batch{
-			BatchID:   diode.BatchID{Epoch: x.origin.Epoch, Class: class, Seq: a.head.Seq},
+			BatchID:   diode.BatchID{Epoch: a.head.Epoch, Class: class, Seq: a.head.Seq},
 			Weight:    a.head.Weight,
 			SumBefore: a.head.SumBefore,
 			Data:      a.data,
+			Resent:    a.head.Flags&frame.FlagResend != 0,
+			Arrived:   r.now,
 		},
 		digest:  a.head.Digest,
-		settled: a.head.Flags&frame.FlagCopiesFollow == 0,
+		settled: a.head.Flags&(frame.FlagCopiesFollow|frame.FlagResend) == 0,
 	}
-	r.order(r.seriesOf(x.origin.Epoch, class), h)
+	if a.head.Time != 0 {
+		h.batch.Time = time.Unix(0, a.head.Time)
+	}
+	w := r.row(class)
+	r.order(w, r.seriesOf(w, x, a.head.Epoch), h)
 }
 
 // order decides what becomes of a batch.
-func (r *Receiver) order(s *series, h held) {
+func (r *Receiver) order(w *row, s *series, h held) {
 	b := h.batch
-	if !s.contact {
-		r.firstContact(s, b.Seq, b.SumBefore)
-		if s.ended {
-			r.endSeries(s, r.current)
-		}
-	}
 	switch {
-	case b.Seq < s.next || s.ended:
+	case s.ended:
+		r.meetEnded(s, b)
+		r.past(s, h)
+		return
+	case !w.isOpen(s):
+		r.early(w, s, h)
+		return
+	}
+	r.meet(w, s, b.Seq, b.SumBefore)
+	switch {
+	case b.Seq < s.next:
 		r.past(s, h)
 	case b.Seq == s.next:
 		r.inOrder(s, h)
 		r.drain(s)
+		r.moveOn(w)
 	default:
 		r.ahead(s, h)
 	}
 }
 
+// early keeps a batch of a series whose time has not come: no heartbeat has
+// named its epoch yet, or the one before may go on.
+func (r *Receiver) early(w *row, s *series, h held) {
+	if s.contact && h.batch.Seq < s.next {
+		r.past(s, h)
+		return
+	}
+	if r.twice(s, h) {
+		return
+	}
+	if !r.memory.reserve(batchCost(h.batch.Data)) {
+		r.endBefore(w, s)
+		r.order(w, s, h)
+		return
+	}
+	s.wait(h, r.live)
+	if h.settled && s.placed {
+		r.endBefore(w, s)
+	}
+}
+
+// meet is called before the first batch of an open series has its place.
+func (r *Receiver) meet(w *row, s *series, seq, sumBefore uint64) {
+	if s.contact {
+		return
+	}
+	if before := w.before(s); s.guess && seq > 1 && len(before) > 0 {
+		if old := before[len(before)-1]; old.contact && old.next == seq && old.sum == sumBefore {
+			s.contact, s.start, s.next, s.sum = true, seq, seq, sumBefore // it goes on where the one before ended
+			return
+		}
+	}
+	r.firstContact(s, seq, sumBefore, diode.Neighbour{})
+}
+
+// meetEnded does the same for a series that is heard of only now that it is
+// over.
+func (r *Receiver) meetEnded(s *series, b diode.Batch) {
+	if s.contact {
+		return
+	}
+	r.firstContact(s, b.Seq, b.SumBefore, diode.Neighbour{})
+	r.endSeries(s)
+}
+
 // firstContact takes the first that is heard of a series as its position and
 // names what came before.
-func (r *Receiver) firstContact(s *series, seq, sumBefore uint64) {
+func (r *Receiver) firstContact(s *series, seq, sumBefore uint64, after diode.Neighbour) {
+	known := sumBefore >= s.startSum && (!s.guess || !r.row(s.class).contacted())
 	s.contact = true
-	if seq <= 1 {
+	if seq <= s.start {
+		s.next, s.sum = min(s.start, seq), s.startSum
 		return
 	}
 	s.next, s.sum = seq, sumBefore
-	s.holes.add(1, seq-1)
+	s.holes.add(s.start, seq-1)
 	r.gap(diode.Gap{
-		Epoch: s.epoch, Class: s.class, First: 1, Last: seq - 1, Weight: sumBefore, WeightKnown: true,
-		Reason: diode.ReasonFirstContact, BeforeFirstContact: true,
+		Epoch: s.epoch, Class: s.class, First: s.start, Last: seq - 1, Weight: sumBefore - s.startSum, WeightKnown: known,
+		SumAfter: sumBefore, Reason: diode.ReasonFirstContact, BeforeFirstContact: true, After: after,
 	})
 }
 
 // past decides on a batch whose place in the order is over.
 func (r *Receiver) past(s *series, h held) {
+	s.rewrite.fill(h.batch.Seq)
 	if s.holes.has(h.batch.Seq) {
 		if r.late(s, h) {
 			s.holes.fill(h.batch.Seq)
@@ -69,12 +125,8 @@ func (r *Receiver) past(s *series, h held) {
 		return
 	}
 	same, other := s.known(h)
-	if s.ended && h.batch.Seq >= s.next {
-		same, other = s.beyondEnd(h)
-	}
 	if same {
-		r.stats.Duplicates++
-		r.buffers.put(h.batch.Data)
+		r.duplicate(h)
 		return
 	}
 	if other {
@@ -83,13 +135,9 @@ func (r *Receiver) past(s *series, h held) {
 	r.late(s, h)
 }
 
-// beyondEnd is known for a batch behind the end of a series that another epoch
-// followed: it is new unless it is remembered.
-func (s *series) beyondEnd(h held) (same, other bool) {
-	if s.recent == nil || s.recent[h.batch.Seq%recentBatches].seq != h.batch.Seq {
-		return false, false
-	}
-	return s.known(h)
+func (r *Receiver) duplicate(h held) {
+	r.stats.Duplicates++
+	r.buffers.put(h.batch.Data)
 }
 
 func (r *Receiver) conflict(h held, what string) {
@@ -110,6 +158,9 @@ func (r *Receiver) late(s *series, h held) bool {
 	s.remember(h)
 	h.batch.Late = true
 	r.stats.Late++
+	if h.batch.Resent {
+		r.stats.Resent++
+	}
 	r.stats.Bytes += uint64(len(h.batch.Data))
 	r.queue.batch(h.batch)
 	return true
@@ -127,9 +178,10 @@ func (r *Receiver) inOrder(s *series, h held) {
 // deliver queues a batch that is due and whose memory is reserved.
 func (r *Receiver) deliver(s *series, h held) {
 	b := h.batch
-	if b.SumBefore != s.sum {
+	if b.SumBefore != s.sum && !s.unsure {
 		r.conflict(h, "a running sum that does not add up")
 	}
+	s.begun, s.unsure, s.last = true, false, h.neighbour()
 	s.next, s.sum = b.Seq+1, b.SumBefore+uint64(b.Weight)
 	s.remember(h)
 	r.stats.Batches++
@@ -143,35 +195,43 @@ func (r *Receiver) overload(s *series, h held) {
 	b := h.batch
 	r.buffers.put(b.Data)
 	r.stats.Overload++
+	s.begun = true
 	s.next, s.sum = b.Seq+1, b.SumBefore+uint64(b.Weight)
 	s.holes.add(b.Seq, b.Seq)
 	r.gap(diode.Gap{
-		Epoch: s.epoch, Class: s.class, First: b.Seq, Last: b.Seq, Weight: uint64(b.Weight), WeightKnown: true,
-		Reason: diode.ReasonOverload,
+		Epoch: s.epoch, Class: s.class, First: b.Seq, Last: b.Seq, Weight: uint64(b.Weight), WeightKnown: true, SumAfter: s.sum,
+		Reason: diode.ReasonOverload, Before: s.last,
 	})
+}
+
+// twice says whether the batch waits already, and deals with it if so.
+func (r *Receiver) twice(s *series, h held) bool {
+	old, ok := s.waiting[h.batch.Seq]
+	if !ok {
+		return false
+	}
+	if old.digest == h.digest && old.batch.SumBefore == h.batch.SumBefore {
+		r.duplicate(h)
+		return true
+	}
+	r.conflict(h, "one sequence with two contents")
+	r.late(s, h)
+	return true
 }
 
 // ahead keeps a batch that came before others that are due.
 func (r *Receiver) ahead(s *series, h held) {
-	seq := h.batch.Seq
-	if old, ok := s.waiting[seq]; ok {
-		if old.digest == h.digest && old.batch.SumBefore == h.batch.SumBefore {
-			r.stats.Duplicates++
-			r.buffers.put(h.batch.Data)
-			return
-		}
-		r.conflict(h, "one sequence with two contents")
-		r.late(s, h)
+	if r.twice(s, h) {
 		return
 	}
 	if !r.memory.reserve(batchCost(h.batch.Data)) {
-		r.skipTo(s, seq, h.batch.SumBefore)
+		r.skipTo(s, h.batch.Seq, h.batch)
 		r.overload(s, h)
 		return
 	}
 	s.wait(h, r.live)
 	if h.settled {
-		r.skipTo(s, seq, h.batch.SumBefore)
+		r.skipTo(s, h.batch.Seq, h.batch)
 		r.drain(s)
 	}
 }
@@ -187,115 +247,25 @@ func (r *Receiver) drain(s *series) {
 }
 
 // skipTo delivers what waits below seq, declares the holes between, and makes
-// seq, before which the running sum is sum, the next that is due.
-func (r *Receiver) skipTo(s *series, seq, sum uint64) {
+// seq, the number of batch b, the next that is due.
+func (r *Receiver) skipTo(s *series, seq uint64, b diode.Batch) {
 	for len(s.order) > 0 && s.order[0] < seq {
 		h := s.take()
-		r.hole(s, h.batch.Seq, h.batch.SumBefore, diode.ReasonLink)
+		r.holeBefore(s, h)
 		r.deliver(s, h)
 	}
-	r.hole(s, seq, sum, diode.ReasonLink)
-}
-
-// hole declares everything from what is due to below seq missing.
-func (r *Receiver) hole(s *series, seq, sum uint64, reason string) {
-	if seq <= s.next {
-		return
-	}
-	g := diode.Gap{Epoch: s.epoch, Class: s.class, First: s.next, Last: seq - 1, Reason: reason}
-	if sum >= s.sum {
-		g.Weight, g.WeightKnown = sum-s.sum, true
-	}
-	s.holes.add(s.next, seq-1)
-	s.next, s.sum = seq, sum
-	r.gap(g)
-}
-
-func (r *Receiver) gap(g diode.Gap) {
-	g.DeclaredAt = r.now
-	r.stats.Gaps++
-	if g.WeightKnown {
-		r.stats.GapWeight += g.Weight
-	} else {
-		r.stats.GapUnknown++
-	}
-	r.queue.gap(g)
-}
-
-// expireHoles declares the holes that were waited for long enough.
-func (r *Receiver) expireHoles(s *series) {
-	if s.ended {
-		return
-	}
-	if len(s.order) > 0 {
-		first := s.waiting[s.order[0]].batch
-		if r.live.Sub(s.since) >= r.cfg.HoleAfter || r.settledBelow(s, first.Seq) {
-			r.hole(s, first.Seq, first.SumBefore, diode.ReasonLink)
-			r.drain(s)
-		}
-		return
-	}
-	if s.through < s.next || !r.throughSettled(s) {
-		return
-	}
-	if st := s.throughSession.stream(uint8(s.class)); st != nil {
-		st.settle(s.throughCounter) // what arrived behind the hole is delivered, not declared
-		if s.through < s.next || len(s.order) > 0 {
-			return
-		}
-	}
-	if !s.contact {
-		r.firstContact(s, s.through+1, s.throughSum)
-		return
-	}
-	r.hole(s, s.through+1, s.throughSum, diode.ReasonLink)
-}
-
-// settledBelow says that every copy of everything below seq has left and had
-// time to arrive.
-func (r *Receiver) settledBelow(s *series, seq uint64) bool {
-	return s.through+1 >= seq && r.throughSettled(s)
-}
-
-// throughSettled says that all frames before the heartbeat that stated
-// sent-through can no longer come.
-func (r *Receiver) throughSettled(s *series) bool {
-	age := r.live.Sub(s.throughAt)
-	if age >= r.cfg.HoleAfter {
-		return true
-	}
-	passed := s.throughSession != nil && s.throughSession.window.Top() > s.throughCounter+reorder
-	return passed && age >= spreadWait
-}
-
-// seriesOf returns the series of an epoch and class and makes it when missing.
-func (r *Receiver) seriesOf(epoch [16]byte, class diode.Class) *series {
-	for _, s := range r.series {
-		if s.epoch == epoch && s.class == class {
-			return s
-		}
-	}
-	if len(r.series) >= maxSeries {
-		r.forgetSeries()
-	}
-	s := newSeries(epoch, class)
-	s.ended = r.current.Epoch != [16]byte{} && r.current.Epoch != epoch
-	r.series = append(r.series, s)
-	return s
-}
-
-// forgetSeries drops the oldest series that has ended, or else the oldest.
-func (r *Receiver) forgetSeries() {
-	drop := max(slices.IndexFunc(r.series, func(s *series) bool { return s.ended }), 0)
-	r.flush(r.series[drop])
-	r.series = slices.Delete(r.series, drop, drop+1)
+	r.holeBefore(s, held{batch: b})
 }
 
 // flush delivers all that waits and declares the holes between.
 func (r *Receiver) flush(s *series) {
+	if len(s.order) > 0 && !s.contact {
+		first := s.waiting[s.order[0]]
+		r.firstContact(s, first.batch.Seq, first.batch.SumBefore, first.neighbour())
+	}
 	for len(s.order) > 0 {
 		h := s.take()
-		r.hole(s, h.batch.Seq, h.batch.SumBefore, diode.ReasonLink)
+		r.holeBefore(s, h)
 		r.deliver(s, h)
 	}
 }

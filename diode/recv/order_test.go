@@ -91,7 +91,7 @@ func TestSeveralHoles(t *testing.T) {
 func TestHoleIsDeclaredUpToSentThrough(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		sent := func(through uint64) {
-			bounds := frame.Bounds{First: 1, Sent: through, SentSum: 10 * through, Accepted: 4, AcceptedSum: 40}
+			bounds := frame.Series{First: 1, Sent: through, SentSum: 10 * through, Accepted: 4, AcceptedSum: 40}
 			n.beat(bounds)
 			n.counter += 5000
 			n.beat(bounds)
@@ -110,7 +110,7 @@ func TestTailIsNamedByHeartbeat(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))
 		after(time.Millisecond)
-		n.beat(frame.Bounds{First: 1, Sent: 3, SentSum: 30, Accepted: 9, AcceptedSum: 90})
+		n.beat(frame.Series{First: 1, Sent: 3, SentSum: 30, Accepted: 9, AcceptedSum: 90})
 		after(900 * time.Millisecond)
 		x.expect("1")
 		after(200 * time.Millisecond)
@@ -123,7 +123,7 @@ func TestTailIsNamedByHeartbeat(t *testing.T) {
 
 func TestTailBeforeFirstContact(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
-		n.beat(frame.Bounds{First: 1, Sent: 7, SentSum: 70, Accepted: 7, AcceptedSum: 70})
+		n.beat(frame.Series{First: 1, Sent: 7, SentSum: 70, Accepted: 7, AcceptedSum: 70})
 		after(1100 * time.Millisecond)
 		x.expect("gap 1-7 weight 70 before-first-contact")
 	})
@@ -220,6 +220,7 @@ func TestClassesDoNotWaitForEachOther(t *testing.T) {
 		n.send(batch(3))
 		c := batch(1)
 		c.Class = diode.Critical
+		n.beat(frame.Series{Class: diode.Critical, Epoch: first(4)})
 		n.send(c)
 		after(time.Millisecond)
 		x.expect("1, 1")
@@ -230,25 +231,93 @@ func TestNewEpochEndsTheOldOneExactly(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))
 		after(200 * time.Millisecond)
-		o := frame.Origin{Epoch: epoch(2), Prev: epoch(1), Ends: []frame.PrevEnd{{Known: true, Last: 6, Sum: 60}}}
-		m := newNear(t, x.link, n.key, 101, o)
+		e := diode.Epoch{ID: epoch(2), Prev: epoch(1), PrevKnown: true, Start: 7, StartSum: 60}
+		m := newNear(t, x.link, n.key, 101, e)
 		m.announce()
-		m.send(batch(1))
+		m.beat()
+		m.send(batch(7))
 		after(time.Millisecond)
-		x.expect("1, gap 2-6 weight 50 epoch-end, 1")
+		x.expect("1, gap 2-6 weight 50 epoch-end, 7")
 		n.send(batch(4)) // overtaken by the new session
 		after(time.Millisecond)
-		x.expect("1, gap 2-6 weight 50 epoch-end, 1, late 4")
+		x.expect("1, gap 2-6 weight 50 epoch-end, 7, late 4")
+	})
+}
+
+// What was in the near spool when its epoch ended is sent with the epoch that it
+// has, in order, before the next one begins.
+func TestBatchesBelowTheStartBelongToTheEpochBefore(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1))
+		after(200 * time.Millisecond)
+		m := newNear(t, x.link, n.key, 101, diode.Epoch{ID: epoch(2), Prev: epoch(1), Start: 4, StartSum: 30})
+		m.announce()
+		m.beat(frame.Series{First: 1, Accepted: 5, AcceptedSum: 50})
+		old := func(seq uint64) diode.Batch { b := batch(seq); b.Epoch = epoch(1); return b }
+		m.send(old(2), old(3), batch(4))
+		after(time.Millisecond)
+		x.expect("1, 2, 3, gap 4-0 weight unknown epoch-end, 4")
+		if e := x.sink.Events(); e[2].Batch.Epoch != epoch(1) || e[3].Gap.Epoch != epoch(1) || e[4].Batch.Epoch != epoch(2) {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// The next epoch waits while copies of what is missing of the one before may
+// still come.
+func TestNextEpochWaitsForCopies(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1))
+		after(200 * time.Millisecond)
+		m := newNear(t, x.link, n.key, 101, diode.Epoch{ID: epoch(2), Prev: epoch(1), PrevKnown: true, Start: 3, StartSum: 20})
+		m.announce()
+		m.beat()
+		m.link.Inject(m.flagged(frame.FlagCopiesFollow, batch(3))[0])
+		after(200 * time.Millisecond)
+		x.expect("1")
+		old := batch(2)
+		old.Epoch = epoch(1)
+		m.send(old)
+		after(time.Millisecond)
+		x.expect("1, 2, 3")
+		o := newNear(t, x.link, n.key, 102, diode.Epoch{ID: epoch(3), Prev: epoch(2), PrevKnown: true, Start: 6, StartSum: 50})
+		o.announce()
+		o.beat()
+		m.link.Inject(o.flagged(frame.FlagCopiesFollow, batch(6))[0])
+		after(1200 * time.Millisecond)
+		x.expect("1, 2, 3, gap 4-5 weight 20 epoch-end, 6")
+	})
+}
+
+func TestEpochWithoutHeartbeatWaitsForItsPlace(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1))
+		after(200 * time.Millisecond)
+		m := newNear(t, x.link, n.key, 101, diode.Epoch{ID: epoch(2), Prev: epoch(1), PrevKnown: true, Start: 2, StartSum: 10})
+		m.announce()
+		m.link.Inject(m.flagged(frame.FlagCopiesFollow, batch(3))[0])
+		after(900 * time.Millisecond)
+		x.expect("1")
+		m.beat()
+		m.send(batch(2))
+		after(time.Millisecond)
+		x.expect("1, 2, 3")
+		o := newNear(t, x.link, n.key, 102, diode.Epoch{ID: epoch(3), Start: 1})
+		o.announce()
+		o.send(batch(2))
+		after(1200 * time.Millisecond)
+		x.expect("1, 2, 3, gap 4-0 weight unknown epoch-end, gap 1-1 weight unknown before-first-contact, 2")
 	})
 }
 
 func TestNewEpochWithUnknownEnd(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))
-		n.beat(frame.Bounds{First: 1, Sent: 1, SentSum: 10, Accepted: 4, AcceptedSum: 40})
+		n.beat(frame.Series{First: 1, Sent: 1, SentSum: 10, Accepted: 4, AcceptedSum: 40})
 		after(200 * time.Millisecond)
-		m := newNear(t, x.link, n.key, 101, frame.Origin{Epoch: epoch(2), Prev: epoch(9)})
+		m := newNear(t, x.link, n.key, 101, diode.Epoch{ID: epoch(2), Prev: epoch(9), Start: 1})
 		m.announce()
+		m.beat()
 		m.send(batch(1))
 		after(time.Millisecond)
 		x.expect("1, gap 2-4 weight 30 epoch-end, gap 5-0 weight unknown epoch-end, 1")
@@ -258,6 +327,7 @@ func TestNewEpochWithUnknownEnd(t *testing.T) {
 func TestRestartResumesFromPositions(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(x *far, n *near) {
+		after(time.Millisecond)
 		x.stop()
 		c := config(x.link, x.sink, dir)
 		c.Positions = []diode.Position{{Epoch: epoch(1), Seq: 7, SumAfter: 70}}
@@ -310,20 +380,22 @@ func TestSilenceIsNoticed(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	link, sink, dir := linktest.New(1, linktest.Faults{}), linktest.NewSink(), t.TempDir()
-	for name, change := range map[string]func(*recv.Config){
-		"no name":       func(c *recv.Config) { c.Link = "" },
-		"no key":        func(c *recv.Config) { c.Keys = nil },
-		"empty key":     func(c *recv.Config) { c.Keys = []recv.Key{{ID: 1}} },
-		"shorthand too": func(c *recv.Config) { c.PSK, c.KeyID = psk(1), 1 },
-		"same key":      func(c *recv.Config) { c.Keys = append(c.Keys, c.Keys[0]) },
-		"no connection": func(c *recv.Config) { c.Conn = nil },
-		"no sink":       func(c *recv.Config) { c.Sink = nil },
-		"little memory": func(c *recv.Config) { c.MemoryBytes = 1000 },
-		"hasty":         func(c *recv.Config) { c.HoleAfter = time.Millisecond },
-		"no state":      func(c *recv.Config) { c.StateDir = "" },
+	for name, change := range map[string]func(*recv.Config, *recv.Path){
+		"no path":       func(c *recv.Config, _ *recv.Path) { c.Paths = nil },
+		"same path":     func(c *recv.Config, _ *recv.Path) { c.Paths = append(c.Paths, c.Paths[0]) },
+		"no name":       func(_ *recv.Config, p *recv.Path) { p.Link = "" },
+		"no key":        func(_ *recv.Config, p *recv.Path) { p.Keys = nil },
+		"empty key":     func(_ *recv.Config, p *recv.Path) { p.Keys[0].PSK = [32]byte{} },
+		"no private":    func(_ *recv.Config, p *recv.Path) { p.Keys[0].Private = nil },
+		"same key":      func(_ *recv.Config, p *recv.Path) { p.Keys = append(p.Keys, p.Keys[0]) },
+		"no connection": func(_ *recv.Config, p *recv.Path) { p.Conn = nil },
+		"no state":      func(_ *recv.Config, p *recv.Path) { p.StateDir = "" },
+		"no sink":       func(c *recv.Config, _ *recv.Path) { c.Sink = nil },
+		"little memory": func(c *recv.Config, _ *recv.Path) { c.MemoryBytes = 1000 },
+		"hasty":         func(c *recv.Config, _ *recv.Path) { c.HoleAfter = time.Millisecond },
 	} {
 		c := config(link, sink, dir)
-		change(&c)
+		change(&c, &c.Paths[0])
 		if _, err := recv.New(c); err == nil {
 			t.Errorf("%s: accepted", name)
 		}

@@ -52,7 +52,7 @@ func (x *item) joins(y item) bool {
 		a.Last+1 != b.First || a.WeightKnown != b.WeightKnown || a.BeforeFirstContact != b.BeforeFirstContact {
 		return false
 	}
-	a.Last = b.Last
+	a.Last, a.SumAfter, a.After = b.Last, b.SumAfter, b.After
 	a.Weight += b.Weight
 	return true
 }

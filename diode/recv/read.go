@@ -11,13 +11,15 @@ import (
 const (
 	chunkSlots = 32       // datagrams (or GRO bursts) per chunk
 	slotBytes  = 64 << 10 // bytes; the largest UDP payload, and the largest GRO burst
-	chunkCount = 6        // chunks under way: 12 MiB, of which only what arrives is touched
+	chunkCount = 6        // chunks under way per path: 12 MiB, of which only what arrives is touched
 	readPause  = time.Second / 100
 )
 
 // chunk is what one call to the kernel brought.
 type chunk struct {
-	buf     []byte // chunkSlots slots
+	path    *path
+	home    chan *chunk // where it goes when it is worked through
+	buf     []byte      // chunkSlots slots
 	packets []packet
 	drops   uint32 // kernel's counter of datagrams dropped at this socket
 	hasDrop bool
@@ -25,8 +27,8 @@ type chunk struct {
 
 type packet struct{ off, size int }
 
-func newChunk() *chunk {
-	return &chunk{buf: make([]byte, chunkSlots*slotBytes), packets: make([]packet, 0, chunkSlots*64)}
+func newChunk(p *path, home chan *chunk) *chunk {
+	return &chunk{path: p, home: home, buf: make([]byte, chunkSlots*slotBytes), packets: make([]packet, 0, chunkSlots*64)}
 }
 
 func (c *chunk) slot(i int) []byte { return c.buf[i*slotBytes : (i+1)*slotBytes] }
@@ -42,19 +44,33 @@ func (c *chunk) add(i, n, segment int) {
 	}
 }
 
+// addAt notes a datagram anywhere in the chunk.
+func (c *chunk) addAt(off, n int) { c.packets = append(c.packets, packet{off: off, size: n}) }
+
+// burstReader takes many datagrams with one call: diode/capture.
+type burstReader interface {
+	ReadBurst(dst []byte, add func(off, n int)) error
+}
+
 // reader only reads: what it leaves in the socket's queue is lost when that
 // is full.
 type reader struct {
 	conn  PacketReader
-	multi *multiReader // nil: one Read per datagram
+	burst burstReader  // or nil
+	multi *multiReader // or nil; without both one Read per datagram
 	free  chan *chunk  // capacity chunkCount
-	full  chan *chunk  // capacity chunkCount
+	full  chan *chunk  // has room for every chunk
 }
 
-func newReader(conn PacketReader) *reader {
-	r := &reader{conn: conn, multi: newMultiReader(conn), free: make(chan *chunk, chunkCount), full: make(chan *chunk, chunkCount)}
+func newReader(p *path, full chan *chunk) *reader {
+	r := &reader{conn: p.cfg.Conn, free: make(chan *chunk, chunkCount), full: full}
+	if b, ok := r.conn.(burstReader); ok {
+		r.burst = b
+	} else {
+		r.multi = newMultiReader(r.conn)
+	}
 	for range chunkCount {
-		r.free <- newChunk()
+		r.free <- newChunk(p, r.free)
 	}
 	return r
 }
@@ -98,7 +114,10 @@ func (r *reader) run(ctx context.Context) error {
 }
 
 func (r *reader) read(c *chunk) error {
-	if r.multi != nil {
+	switch {
+	case r.burst != nil:
+		return r.burst.ReadBurst(c.buf, c.addAt)
+	case r.multi != nil:
 		return r.multi.read(c)
 	}
 	n, err := r.conn.Read(c.slot(0))

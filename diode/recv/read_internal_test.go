@@ -25,7 +25,10 @@ func TestKernelDropsAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, c, sent := &Receiver{}, newChunk(), uint64(0)
+	r, home, sent := &Receiver{}, make(chan *chunk, 1), uint64(0)
+	p := &path{Receiver: r}
+	r.paths = []*path{p}
+	c := newChunk(p, home)
 	send := func(n int) {
 		for range n {
 			far, err := net.DialUDP("udp4", nil, conn.LocalAddr().(*net.UDPAddr))
@@ -46,8 +49,9 @@ func TestKernelDropsAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.chunk(c)
+		<-home
 	}
-	if got := r.stats.BadHeader; got == 0 || got >= sent || got+r.stats.KernelDrops != sent {
-		t.Errorf("%d sent, %d read, %d counted as dropped", sent, got, r.stats.KernelDrops)
+	if got := p.frames.BadHeader; got == 0 || got >= sent || got+p.frames.KernelDrops != sent {
+		t.Errorf("%d sent, %d read, %d counted as dropped", sent, got, p.frames.KernelDrops)
 	}
 }

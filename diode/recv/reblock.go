@@ -29,6 +29,8 @@ const (
 // order of their numbers.
 type stream struct {
 	rx      *Receiver
+	frames  *Frames // of the path
+	session *session
 	class   uint8
 	started bool
 	next    uint64 // block that the parser waits for
@@ -79,7 +81,7 @@ func (st *stream) put(h *frame.Header, shard []byte, now time.Time) bool {
 	}
 	b := *slot
 	if !b.fits(h) || b.shards[h.Index] != nil {
-		st.rx.stats.BadShape++
+		st.frames.BadShape++
 		if fresh {
 			st.drop(h.Block)
 		}
@@ -103,6 +105,9 @@ func (st *stream) makeRoom(number uint64) {
 
 // advance feeds the parser as far as there are shards in order.
 func (st *stream) advance() {
+	if st.session.waits(st.rx.live) {
+		return
+	}
 	for st.count > 0 {
 		b := st.ring[st.next%ringBlocks]
 		if b == nil {

@@ -21,7 +21,7 @@ const (
 	rateOver   = time.Second           // over which BitsPerSecond is measured
 )
 
-// Receiver is the far end of a link.
+// Receiver is the far end of a link, or of several that carry the same.
 type Receiver struct {
 	cfg      Config
 	log      *slog.Logger
@@ -32,28 +32,24 @@ type Receiver struct {
 	buffers  buffers
 	keeper   *keeper
 	out      *deliverer
+	paths    []*path
+	full     chan *chunk // of all paths; as many places as chunks
 
 	farErrors atomic.Uint64
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards what follows, and the paths
 	stats      Stats
-	keys       []*keyring
-	sessions   []*session // oldest first, at most maxSessions
-	series     []*series
-	current    frame.Origin // of the newest session in use
+	rows       []*row
+	uses       uint64 // sessions used so far
 	pool       shardPool
 	free       []*block
 	scratch    []byte    // for opening heartbeats
 	now        time.Time // of the chunk in work
 	live       time.Time // the clock of all patience, see turn
-	accepted   time.Time // when a session was last looked at for acceptance
-	checked    time.Time // when an announcement below the floor was last checked
-	storedAt   time.Time // when the window's top last went to the keeper
-	silent     bool      // the alarm was logged
+	storedAt   time.Time // when the windows' tops last went to the keeper
 	rateAt     time.Time
 	rateBytes  uint64
 	shardLimit int64
-	dropBase   uint32 // kernel's counter of drops when last seen
 }
 
 // New checks the configuration, loads the floors and prepares a receiver. It
@@ -63,18 +59,19 @@ func New(c Config) (*Receiver, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	log := c.Log.With("link", c.Link)
+	log := c.Log.With("link", c.Name)
 	r := &Receiver{
 		cfg: c, log: log, codec: fec.NewCodec(), digester: frame.NewDigester(), queue: newQueue(),
 		keeper: newKeeper(log), shardLimit: c.MemoryBytes / shardShare, scratch: make([]byte, 0, frame.MaxBytes),
+		full: make(chan *chunk, chunkCount*len(c.Paths)),
 	}
 	r.memory.limit = c.MemoryBytes - r.shardLimit
-	for _, k := range c.Keys {
-		ring, err := openKeyring(c, k)
+	for i, path := range c.Paths {
+		p, err := newPath(r, i, path)
 		if err != nil {
-			return nil, fmt.Errorf("recv: link %q: key %d: %w", c.Link, k.ID, err)
+			return nil, err
 		}
-		r.keys = append(r.keys, ring)
+		r.paths = append(r.paths, p)
 	}
 	r.out = &deliverer{
 		sink: c.Sink, queue: r.queue, memory: &r.memory, buffers: &r.buffers, errors: &r.farErrors,
@@ -85,28 +82,30 @@ func New(c Config) (*Receiver, error) {
 }
 
 // Run receives until ctx ends, hands over for at most 5 s what was already in
-// order, and returns nil; any other end is an error: the connection was
-// closed, or the sink could not record a gap. Run may be called once.
+// order, and returns nil; any other end is an error: a connection was closed,
+// or the sink could not record a gap. Run may be called once.
 func (r *Receiver) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := r.cfg.Conn.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("recv: link %q: %w", r.cfg.Link, err)
-	}
-	r.prepareSocket()
-	rd := newReader(r.cfg.Conn)
 	var wg sync.WaitGroup
-	start := func(run func(context.Context) error) {
+	start := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
 			if err := run(ctx); err != nil {
-				cancel(fmt.Errorf("recv: link %q: %w", r.cfg.Link, err))
+				cancel(fmt.Errorf("recv: link %q: %w", name, err))
 			}
 		})
 	}
-	start(rd.run)
-	start(r.out.run)
-	start(func(ctx context.Context) error { r.keeper.run(ctx); return nil })
-	r.loop(ctx, rd)
+	for _, p := range r.paths {
+		if err := p.cfg.Conn.SetReadDeadline(time.Time{}); err != nil {
+			cancel(fmt.Errorf("recv: link %q: %w", p.cfg.Link, err))
+		}
+		p.prepareSocket()
+		p.reader = newReader(p, r.full)
+		start(p.cfg.Link, p.reader.run)
+	}
+	start(r.cfg.Name, r.out.run)
+	start(r.cfg.Name, func(ctx context.Context) error { r.keeper.run(ctx); return nil })
+	r.loop(ctx)
 	r.queue.close()
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
@@ -115,31 +114,16 @@ func (r *Receiver) Run(ctx context.Context) error {
 	return nil
 }
 
-func (r *Receiver) prepareSocket() {
-	granted, err := growBuffer(r.cfg.Conn)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stats.ReceiveBuffer = granted
-	switch {
-	case err != nil:
-		r.log.Warn("receive buffer", "err", err)
-	case granted > 0 && granted < wantBuffer:
-		r.log.Warn("receive buffer is smaller than wanted: bursts will be lost; raise net.core.rmem_max or grant CAP_NET_ADMIN",
-			"granted", granted, "wanted", wantBuffer)
-	}
-}
-
 // loop owns everything between chunk and queue.
-func (r *Receiver) loop(ctx context.Context, rd *reader) {
+func (r *Receiver) loop(ctx context.Context) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
 		select {
-		case c := <-rd.full:
+		case c := <-r.full:
 			r.chunk(c)
-			rd.free <- c // never blocks: as many places as chunks
 		case <-t.C:
-			r.readFirst(rd)
+			r.readFirst()
 			r.tick()
 		case <-ctx.Done():
 			r.leave()
@@ -150,12 +134,11 @@ func (r *Receiver) loop(ctx context.Context, rd *reader) {
 
 // readFirst works through what has been read: nothing is given up for lost
 // that waits in our own hands.
-func (r *Receiver) readFirst(rd *reader) {
-	for range chunkCount {
+func (r *Receiver) readFirst() {
+	for range cap(r.full) {
 		select {
-		case c := <-rd.full:
+		case c := <-r.full:
 			r.chunk(c)
-			rd.free <- c
 		default:
 			return
 		}
@@ -175,26 +158,21 @@ func (r *Receiver) turn() {
 	r.now = now
 }
 
-// chunk works through what one read brought.
+// chunk works through what one read brought and gives the chunk back.
 func (r *Receiver) chunk(c *chunk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn()
-	for _, p := range c.packets {
-		r.datagram(c.buf[p.off : p.off+p.size])
+	p := c.path
+	for _, d := range c.packets {
+		p.datagram(c.buf[d.off : d.off+d.size])
 	}
 	if c.hasDrop {
-		r.drops(c.drops)
+		p.drops(c.drops)
 	}
 	r.expireBlocks()
 	r.stats.MemoryMax = max(r.stats.MemoryMax, r.memory.used.Load()+r.pool.inUse)
-}
-
-// drops follows the kernel's counter, which is 32 bits and starts with the
-// socket.
-func (r *Receiver) drops(n uint32) {
-	r.stats.KernelDrops += uint64(n - r.dropBase)
-	r.dropBase = n
+	c.home <- c // never blocks: as many places as chunks
 }
 
 // tick does what time asks for.
@@ -204,36 +182,22 @@ func (r *Receiver) tick() {
 	r.turn()
 	r.expireBlocks()
 	for _, id := range r.out.lost() {
-		if s := r.seriesOf(id.Epoch, id.Class); !s.holes.has(id.Seq) {
+		if s := r.row(id.Class).find(id.Epoch); s != nil && !s.holes.has(id.Seq) {
 			s.holes.add(id.Seq, id.Seq)
 		}
 	}
-	for _, s := range r.series {
-		r.expireHoles(s)
+	for _, w := range r.rows {
+		r.expireRow(w)
 	}
-	if r.now.Sub(r.storedAt) >= windowStored {
-		r.storeWindow()
+	store := r.now.Sub(r.storedAt) >= windowStored
+	for _, p := range r.paths {
+		p.tick()
+		if store {
+			p.storeWindow()
+			r.storedAt = r.now
+		}
 	}
-	r.watchSilence()
 	r.measureRate()
-}
-
-func (r *Receiver) storeWindow() {
-	r.storedAt = r.now
-	x := r.newest()
-	if x == nil || x.key.mark.Session != x.id || x.key.mark.Counter == x.window.Top() {
-		return
-	}
-	x.key.mark.Counter = x.window.Top()
-	r.keeper.later(x.key.file, x.key.mark)
-}
-
-func (r *Receiver) watchSilence() {
-	if r.silent || r.state(r.now) != StateSilent {
-		return
-	}
-	r.silent = true
-	r.log.Warn("link is silent: no heartbeat", "since", r.stats.LastHeartbeat, "alarm_after", r.cfg.AlarmAfter)
 }
 
 func (r *Receiver) measureRate() {
@@ -245,18 +209,12 @@ func (r *Receiver) measureRate() {
 	r.rateAt, r.rateBytes = r.now, r.stats.Bytes
 }
 
-// leave stores the window's top, so that nothing received can be replayed
-// after a restart.
+// leave stores the windows' tops.
 func (r *Receiver) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.now = time.Now()
-	x := r.newest()
-	if x == nil || x.key.mark.Session != x.id {
-		return
-	}
-	x.key.mark.Counter = x.window.Top()
-	if err := r.keeper.store(x.key.file, x.key.mark); err != nil {
-		r.log.Warn("floor not stored", "err", err)
+	for _, p := range r.paths {
+		p.leave()
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
-	"github.com/sluice-gateway/sluice/diode/frame"
 )
 
 // recentBatches is how many delivered batches of a series are remembered by
@@ -18,24 +17,40 @@ type series struct {
 	epoch [16]byte
 	class diode.Class
 
+	placed   bool   // its place among the epochs of its class is known
+	start    uint64 // first sequence; 1 unless a heartbeat said otherwise
+	startSum uint64 // running sum before it
+	guess    bool   // no heartbeat said where it starts
+	end      uint64 // where the next epoch starts; 0: not known
+	endSum   uint64
+	endKnown bool // nothing from end on was ever part of it
+
 	contact bool   // next and sum are known
+	begun   bool   // something of it was delivered
+	ended   bool   // another epoch has followed
 	next    uint64 // the sequence that is due
 	sum     uint64 // running sum before it
-	ended   bool   // another epoch has followed
+	last    diode.Neighbour
 
-	waiting map[uint64]held // above next
-	order   seqHeap         // of waiting
-	since   time.Time       // when the hole at next was first seen
+	waiting    map[uint64]held // above next
+	order      seqHeap         // of waiting
+	since      time.Time       // when the hole at next was first seen
+	settledSeq uint64          // newest that waits and settles those before it
 
 	holes  spans
 	recent []identity // recentBatches, by sequence
 
-	through, throughSum uint64 // sent-through of the heartbeats
-	throughAt           time.Time
-	throughCounter      uint64   // frame counter of the heartbeat that said so …
-	throughSession      *session // … in this session
-	accepted            uint64   // accepted-through of the last heartbeat
-	acceptedSum         uint64
+	// back says that the sender's spool went back: a sequence below next is a
+	// duplicate only when it is remembered. rewrite is what the sender then
+	// gives other batches, as far as none has come.
+	back      bool
+	rewrite   spans
+	unsure    bool   // sum may not be the sender's any more
+	rewritten uint64 // order of the session that said so
+
+	said        [maxPaths]saidList // sent-through of the heartbeats, per path
+	accepted    uint64             // accepted-through of the last heartbeat
+	acceptedSum uint64
 }
 
 // held is a batch that arrived.
@@ -45,10 +60,14 @@ type held struct {
 	settled bool // no copy of those before it will follow
 }
 
+func (h *held) neighbour() diode.Neighbour {
+	return diode.Neighbour{Near: h.batch.Time, Far: h.batch.Arrived}
+}
+
 type identity struct{ seq, sum, digest uint64 }
 
 func newSeries(epoch [16]byte, class diode.Class) *series {
-	return &series{epoch: epoch, class: class, next: 1, waiting: make(map[uint64]held)}
+	return &series{epoch: epoch, class: class, start: 1, guess: true, next: 1, waiting: make(map[uint64]held)}
 }
 
 func (s *series) remember(h held) {
@@ -58,8 +77,8 @@ func (s *series) remember(h held) {
 	s.recent[h.batch.Seq%recentBatches] = identity{h.batch.Seq, h.batch.SumBefore, h.digest}
 }
 
-// known says whether the batch was delivered before as it is now, and whether
-// one with other content was.
+// known says whether the batch, whose sequence is below next or behind the end,
+// was delivered before as it is now, and whether one with other content was.
 func (s *series) known(h held) (same, other bool) {
 	b := h.batch
 	if s.recent != nil {
@@ -67,6 +86,9 @@ func (s *series) known(h held) (same, other bool) {
 			same = id.sum == b.SumBefore && id.digest == h.digest
 			return same, !same
 		}
+	}
+	if s.back || b.Seq >= s.next {
+		return false, false
 	}
 	// Beyond memory: at least its running sum must fit what came after it.
 	fits := b.SumBefore+uint64(b.Weight) <= s.sum
@@ -78,6 +100,9 @@ func (s *series) wait(h held, now time.Time) {
 	if len(s.waiting) == 0 {
 		s.since = now
 	}
+	if h.settled {
+		s.settledSeq = max(s.settledSeq, h.batch.Seq)
+	}
 	s.waiting[h.batch.Seq] = h
 	heap.Push(&s.order, h.batch.Seq)
 }
@@ -88,15 +113,6 @@ func (s *series) take() held {
 	h := s.waiting[seq]
 	delete(s.waiting, seq)
 	return h
-}
-
-// heard notes what a heartbeat says.
-func (s *series) heard(b frame.Bounds, x *session, counter uint64, now time.Time) {
-	s.accepted, s.acceptedSum = b.Accepted, b.AcceptedSum
-	if b.Sent > s.through {
-		s.through, s.throughSum = b.Sent, b.SentSum
-		s.throughAt, s.throughCounter, s.throughSession = now, counter, x
-	}
 }
 
 // seqHeap is a heap of sequences for container/heap.

@@ -2,16 +2,18 @@ package recv
 
 import "slices"
 
-// maxSpans bounds the holes remembered per series. A batch from an older one
-// is then taken for a duplicate; it stays named as a gap.
-const maxSpans = 4096
+// maxSpans bounds the holes remembered per series: as many as a ledger keeps
+// open, and then some. 16 bytes each.
+const maxSpans = 80_000
 
 // spans is an ordered set of ranges of sequences that were declared missing.
 type spans struct{ list []span }
 
 type span struct{ first, last uint64 }
 
-// add notes a range above or between those known; it overlaps none.
+// add notes a range above or between those known; it overlaps none. Of too many
+// the two oldest become one: what was delivered between them may then be
+// delivered twice, but nothing that is missing is taken for a duplicate.
 func (s *spans) add(first, last uint64) {
 	i, _ := s.find(first)
 	if i > 0 && s.list[i-1].last+1 == first {
@@ -20,6 +22,7 @@ func (s *spans) add(first, last uint64) {
 	}
 	s.list = slices.Insert(s.list, i, span{first, last})
 	if len(s.list) > maxSpans {
+		s.list[1].first = s.list[0].first
 		s.list = slices.Delete(s.list, 0, 1)
 	}
 }

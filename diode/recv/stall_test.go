@@ -27,7 +27,7 @@ func (n *near) wide(batches ...diode.Batch) [3][]byte {
 			starts[i] = uint16(len(content) % shardBytes)
 		}
 		h := frame.BatchHeader{
-			Length: uint32(len(b.Data)), Seq: b.Seq, SumBefore: b.SumBefore, Weight: b.Weight, Digest: frame.NewDigester().Digest(b.Data),
+			Length: uint32(len(b.Data)), Seq: b.Seq, SumBefore: b.SumBefore, Weight: b.Weight, Digest: frame.NewDigester().Digest(b.Data), Epoch: n.epoch.ID,
 		}
 		head := make([]byte, frame.BatchHeaderBytes)
 		h.Put(head)
@@ -105,7 +105,7 @@ func TestBatchBehindALostShardIsNoHole(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))
 		n.link.Inject(n.wide(long(2), batch(3))[1])
-		sent := frame.Bounds{Sent: 3, SentSum: 30, Accepted: 3, AcceptedSum: 30}
+		sent := frame.Series{Sent: 3, SentSum: 30, Accepted: 3, AcceptedSum: 30}
 		n.beat(sent)
 		after(1200 * time.Millisecond)
 		n.beat(sent)

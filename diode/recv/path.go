@@ -1,0 +1,187 @@
+package recv
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/floor"
+	"github.com/sluice-gateway/sluice/diode/frame"
+)
+
+// path is one link with its keys, sessions and figures. What it opens goes into
+// series that all paths share.
+type path struct {
+	*Receiver
+	index  int
+	cfg    Path
+	log    *slog.Logger
+	reader *reader
+
+	// Guarded by the receiver's mutex.
+	keys     []*keyring
+	sessions []*session // oldest first, at most maxSessions
+	frames   Frames
+	refused  refused
+	accepted time.Time // when a session was last looked at for acceptance
+	checked  time.Time // when an announcement below the floor was last checked
+	checks   budget    // of HMACs
+
+	beat     frame.Heartbeat // the newest
+	beatAt   time.Time       // when it came; zero: none yet
+	offset   time.Duration
+	silent   bool // the alarm was logged
+	test     testRun
+	dropBase uint32 // kernel's counter of drops when last seen
+	granted  int    // bytes of receive buffer
+}
+
+func newPath(r *Receiver, index int, c Path) (*path, error) {
+	p := &path{Receiver: r, index: index, cfg: c, log: r.cfg.Log.With("link", c.Link)}
+	for _, k := range c.Keys {
+		ring, err := openKeyring(c, k, r.cfg.Room)
+		if err != nil {
+			return nil, fmt.Errorf("recv: link %q: key %d: %w", c.Link, k.ID, err)
+		}
+		p.keys = append(p.keys, ring)
+	}
+	return p, nil
+}
+
+// keyring is one pairing with its floor.
+type keyring struct {
+	Key
+	announce [32]byte
+	file     *floor.File
+	mark     floor.Mark // as on disk, or about to be
+}
+
+func openKeyring(c Path, k Key, room Room) (*keyring, error) {
+	key, err := frame.AnnounceKey(k.PSK)
+	if err != nil {
+		return nil, err
+	}
+	var options []floor.Option
+	if room != nil {
+		options = append(options, floor.WithRoom(room))
+	}
+	file, err := floor.Open(c.StateDir, "recv", c.LinkID, k.ID, options...)
+	if err != nil {
+		return nil, err
+	}
+	mark, err := file.Load()
+	if err != nil {
+		return nil, err
+	}
+	return &keyring{Key: k, announce: key, file: file, mark: mark}, nil
+}
+
+func (p *path) keyring(id uint32) *keyring {
+	for _, k := range p.keys {
+		if k.ID == id {
+			return k
+		}
+	}
+	return nil
+}
+
+func (p *path) session(key uint32, id uint64) *session {
+	for _, x := range p.sessions {
+		if x.id == id && x.key.ID == key {
+			return x
+		}
+	}
+	return nil
+}
+
+// newest is the session accepted last, or nil.
+func (p *path) newest() *session {
+	if len(p.sessions) == 0 {
+		return nil
+	}
+	return p.sessions[len(p.sessions)-1]
+}
+
+// prepareSocket asks for room for bursts.
+func (p *path) prepareSocket() {
+	if _, ok := p.cfg.Conn.(burstReader); ok {
+		return // it has a ring of its own
+	}
+	granted, err := growBuffer(p.cfg.Conn)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.granted = granted
+	switch {
+	case err != nil:
+		p.log.Warn("receive buffer", "err", err)
+	case granted > 0 && granted < wantBuffer:
+		p.log.Warn("receive buffer is smaller than wanted: bursts will be lost; raise net.core.rmem_max or grant CAP_NET_ADMIN",
+			"granted", granted, "wanted", wantBuffer)
+	}
+}
+
+// drops follows the kernel's counter, which is 32 bits and starts with the
+// socket.
+func (p *path) drops(n uint32) {
+	p.frames.KernelDrops += uint64(n - p.dropBase)
+	p.dropBase = n
+}
+
+// tick does what time asks for.
+func (p *path) tick() {
+	if d, ok := p.cfg.Conn.(interface{ Drops() uint64 }); ok {
+		p.frames.KernelDrops = d.Drops()
+	}
+	if !p.silent && p.state(p.now) == StateSilent {
+		p.silent = true
+		p.log.Warn("link is silent: no heartbeat", "since", p.beatAt, "alarm_after", p.Receiver.cfg.AlarmAfter)
+	}
+}
+
+func (p *path) state(now time.Time) State {
+	switch {
+	case p.beatAt.IsZero():
+		return StateWaiting
+	case now.Sub(p.beatAt) > p.Receiver.cfg.AlarmAfter:
+		return StateSilent
+	default:
+		return StateUp
+	}
+}
+
+// storeWindow hands the window's top to the keeper.
+func (p *path) storeWindow() {
+	x := p.newest()
+	if x == nil || x.key.mark.Session != x.id || x.key.mark.Counter == x.window.Top() {
+		return
+	}
+	x.key.mark.Counter = x.window.Top()
+	p.keeper.later(x.key.file, x.key.mark)
+}
+
+// leave stores the window's top, so that nothing received can be replayed
+// after a restart.
+func (p *path) leave() {
+	x := p.newest()
+	if x == nil || x.key.mark.Session != x.id {
+		return
+	}
+	x.key.mark.Counter = x.window.Top()
+	if err := p.keeper.store(x.key.file, x.key.mark); err != nil {
+		p.log.Warn("floor not stored", "err", err)
+	}
+}
+
+// addStream makes the stream of a class of which an authentic frame came.
+func (p *path) addStream(x *session, class uint8) (*stream, error) {
+	if x.classes == len(x.streams) {
+		return nil, errTooManyClasses
+	}
+	st := &stream{rx: p.Receiver, frames: &p.frames, session: x, class: class}
+	st.parser = parser{buffers: &p.buffers, digester: p.digester, counts: &p.stats}
+	st.emit = func(a arrival) { p.arrived(x, diode.Class(class), a) }
+	x.streams[x.classes] = st
+	x.classes++
+	return st, nil
+}
