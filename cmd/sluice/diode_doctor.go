@@ -23,7 +23,7 @@ func doctorCommand(o *diodeOptions) *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.doctor(cmd, strings.Join(args, ""), config) },
 	}
-	cmd.Flags().StringVar(&config, "config", "", "configuration directory, where the node does not run (default: the built-in quickstart)")
+	cmd.Flags().StringVar(&config, "config", "", "configuration `directory`, for a node that does not run (default: that of the quickstart, for its state)")
 	return cmd
 }
 
@@ -45,20 +45,48 @@ func (o *diodeOptions) doctor(cmd *cobra.Command, link, config string) error {
 func (o *diodeOptions) examine(cmd *cobra.Command, link, config string) ([]console.Fact, error) {
 	nodes, err := nodesOf(o.state, o.node)
 	if err != nil {
-		return nil, err
+		return o.examineAll(cmd, link, config, err)
 	}
 	var facts []console.Fact
-	var errs []error
+	var refusals []error
 	for _, n := range nodes {
 		more, err := console.Client{Path: gateway.Socket(o.state, n)}.Doctor(cmd.Context(), link)
 		var refused *console.Error
-		if errors.As(err, &refused) && refused.Code == console.CodeNoLink && len(nodes) > 1 {
+		switch {
+		case errors.As(err, &refused):
+			refusals = append(refusals, fmt.Errorf("node %s: %w", n, err))
 			continue
+		case err != nil:
+			more = o.offline(cmd.Context(), n, link, config, err)
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("node %s: %w", n, err))
+		for i := range more {
+			more[i].Node = n
 		}
 		facts = append(facts, more...)
 	}
-	return facts, errors.Join(errs...)
+	if len(facts) == 0 {
+		return nil, errors.Join(refusals...)
+	}
+	return facts, nil
+}
+
+// examineAll looks itself at the nodes that this machine is by its configuration: none runs.
+func (o *diodeOptions) examineAll(cmd *cobra.Command, link, config string, none error) ([]console.Fact, error) {
+	cfg, err := o.config(config)
+	if err != nil {
+		return nil, errors.Join(none, err)
+	}
+	nodes, err := chooseNodes(cfg, runOptions{config: config, node: o.node})
+	if err != nil {
+		return nil, errors.Join(none, err)
+	}
+	var facts []console.Fact
+	for _, n := range nodes {
+		more := o.offline(cmd.Context(), n, link, config, errors.New("nothing runs from state directory "+o.state))
+		for i := range more {
+			more[i].Node = n
+		}
+		facts = append(facts, more...)
+	}
+	return facts, nil
 }

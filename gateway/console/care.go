@@ -20,6 +20,7 @@ const (
 
 // Fact is one finding of an examination.
 type Fact struct {
+	Node   string `json:"node,omitempty"` // set by who asks several nodes
 	Link   string `json:"link,omitempty"` // empty: about the whole node
 	Side   string `json:"side,omitempty"` // "send" or "receive"
 	Name   string `json:"name"`           // what was looked at: "receive buffer"

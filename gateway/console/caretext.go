@@ -11,11 +11,14 @@ import (
 // FactsText writes the findings of an examination for people, and what to do about those that are not ok.
 func FactsText(w io.Writer, facts []Fact) error {
 	p := newPrinter(w)
-	link, side := "", ""
+	about := ""
 	for i, f := range facts {
-		if i == 0 || f.Link != link || f.Side != side {
-			link, side = f.Link, f.Side
-			p.line("%s%s", map[bool]string{true: "", false: "\n"}[i == 0], f.about())
+		if a := f.about(); a != about {
+			if i > 0 {
+				p.line("")
+			}
+			p.line("%s", a)
+			about = a
 		}
 		p.line("  %s\t%s\t%s", f.mark(), f.Name, clean(f.Value))
 		if f.Remedy != "" && f.State != FactOK {
@@ -36,10 +39,14 @@ func Bad(facts []Fact) bool {
 }
 
 func (f Fact) about() string {
-	if f.Link == "" {
-		return "this node"
+	node := "this node"
+	if f.Node != "" {
+		node = "node " + f.Node
 	}
-	return strings.TrimSpace(f.Link + " " + f.Side)
+	if f.Link == "" {
+		return node
+	}
+	return strings.TrimSpace(f.Link+" "+f.Side) + ", " + node
 }
 
 func (f Fact) mark() string {
