@@ -143,6 +143,28 @@ func TestBudgetShare(t *testing.T) {
 	})
 }
 
+// TestBudgetShareOfNewcomers opens more logs than were expected, beside one that
+// has taken most: what is left is nobody's before each has its share.
+func TestBudgetShareOfNewcomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newMemFS()
+		o := Options{Budget: NewBudget(budgetMax, 1)}
+		ms := openMembers(t, disk, o, Refuse)
+		if n := ms[0].stuff(t, 220); n != 220 {
+			t.Fatalf("%d entries alone", n)
+		}
+		closeMembers(t, ms)
+		ms = openMembers(t, disk, o, Refuse, Refuse, Refuse)
+		if n := ms[2].stuff(t, 100); n < 16 || n > 25 {
+			t.Fatalf("%d entries in a share of 21 KiB", n)
+		}
+		if err := o.Budget.agrees(); err != nil {
+			t.Fatal(err)
+		}
+		closeMembers(t, ms)
+	})
+}
+
 // TestBudgetDropsOnlyItsOwn: under DropOldest a log drops what is its own, never
 // what another has not sent.
 func TestBudgetDropsOnlyItsOwn(t *testing.T) {

@@ -284,6 +284,16 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+func TestTooLargeForBudget(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), spool.Options{Budget: spool.NewBudget(64<<10, 2)})
+	if _, err := l.Append(t.Context(), 1, make([]byte, 16<<10)); !errors.Is(err, spool.ErrTooLarge) {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), 1, make([]byte, 16<<10-200)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPolicyNames(t *testing.T) {
 	for _, p := range []spool.Policy{spool.Refuse, spool.DropNew, spool.DropOldest} {
 		if back, err := spool.ParsePolicy(p.String()); err != nil || back != p {
@@ -297,7 +307,7 @@ func TestPolicyNames(t *testing.T) {
 
 func TestBadOptions(t *testing.T) {
 	for _, o := range []spool.Options{
-		{MaxBytes: 1000}, {MaxBytes: -1}, {SegmentBytes: -1}, {QueueBytes: -1}, {Linger: -1}, {KeepSent: -1}, {WhenFull: 9},
+		{MaxBytes: 1000}, {MaxBytes: -1}, {SegmentBytes: -1}, {QueueBytes: -1}, {Linger: -1}, {KeepSent: -1}, {WhenFull: 9}, {Budget: spool.NewBudget(1000, 1)},
 	} {
 		if l, err := spool.Open(t.TempDir(), o); err == nil {
 			t.Errorf("%+v was taken", o)

@@ -193,6 +193,28 @@ func TestAfterClose(t *testing.T) {
 	}
 }
 
+// TestNoRefillBesideNeed ends a call while another still needs what was given up.
+func TestNoRefillBesideNeed(t *testing.T) {
+	d := &memDisk{space: 100 * stepBytes}
+	r := reserveOn(t, d)
+	d.set(func() { d.others = d.space - d.file })
+	calls := 0
+	err := r.Do(func() error {
+		if calls++; calls == 2 {
+			if err := r.Do(func() error { return d.write(stepBytes + 1) }); err != nil {
+				return err
+			}
+		}
+		return d.write(stepBytes / 2)
+	})
+	if err != nil || calls != 2 {
+		t.Fatalf("%d calls: %v", calls, err)
+	}
+	if s := r.State(); s.Releases != 2 || s.Held < testSize-2*stepBytes {
+		t.Fatalf("%+v", s)
+	}
+}
+
 func TestManyInNeed(t *testing.T) {
 	d := &memDisk{space: 100 * stepBytes}
 	r := reserveOn(t, d)
