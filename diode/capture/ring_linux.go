@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -13,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ring reads the datagrams of one link. ReadBurst has one caller at a time;
-// the other methods may be called at any time.
+// Ring reads the datagrams of one link. ReadBurst and Read have one caller at
+// a time; the other methods may be called at any time.
 type Ring struct {
 	sock   Socket
 	raw    syscall.RawConn
@@ -96,13 +97,25 @@ func (r *Ring) share(fd, size int) error {
 // net.ErrClosed when the ring or its socket was closed. While the interface is
 // down nothing comes, which is no error.
 func (r *Ring) ReadBurst(dst []byte, add func(off, n int)) error {
+	return r.read(dst, math.MaxInt, add)
+}
+
+// Read is ReadBurst for one datagram, as on a UDP socket. What p has no room
+// for is dropped as a whole.
+func (r *Ring) Read(p []byte) (n int, err error) {
+	err = r.read(p, 1, func(_, size int) { n = size })
+	return n, err
+}
+
+// read delivers up to most datagrams.
+func (r *Ring) read(dst []byte, most int, add func(off, n int)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
 		if err := r.wait(); err != nil {
 			return err
 		}
-		if r.drain(dst, add) {
+		if r.drain(dst, most, add) {
 			return nil
 		}
 	}
@@ -136,10 +149,9 @@ func (r *Ring) current() block {
 
 // drain fills dst from the blocks that are ready, and reports whether it
 // delivered anything.
-func (r *Ring) drain(dst []byte, add func(off, n int)) bool {
-	used := 0
-	datagrams := uint64(0)
-	for {
+func (r *Ring) drain(dst []byte, most int, add func(off, n int)) bool {
+	used, datagrams := 0, 0
+	for datagrams < most {
 		if len(r.rest) == 0 && !r.nextFrame() {
 			break
 		}
@@ -157,7 +169,7 @@ func (r *Ring) drain(dst []byte, add func(off, n int)) bool {
 		used, r.rest = used+n, r.rest[n:]
 		datagrams++
 	}
-	r.count.datagrams.Add(datagrams)
+	r.count.datagrams.Add(uint64(datagrams))
 	return datagrams > 0
 }
 
@@ -252,4 +264,4 @@ func (r *Ring) Close() error {
 	return nil
 }
 
-var _ io.Closer = (*Ring)(nil)
+var _ io.ReadCloser = (*Ring)(nil)

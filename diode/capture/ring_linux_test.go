@@ -21,7 +21,7 @@ import (
 // line is a cable with a sender that has addresses and a receiver that has
 // none.
 type line struct {
-	t        *testing.T
+	t        testing.TB
 	lab      *netlab.Lab
 	near     *netlab.Namespace
 	far      *netlab.Namespace
@@ -33,7 +33,7 @@ type line struct {
 	received [][]byte
 }
 
-func newLine(t *testing.T, v6 bool) *line {
+func newLine(t testing.TB, v6 bool) *line {
 	t.Helper()
 	lab := netlab.New(t)
 	l := &line{
@@ -84,7 +84,7 @@ func (l *line) open(ringBytes int) {
 }
 
 // packetSocket opens what a ring is made of, without a filter.
-func packetSocket(t *testing.T, in *netlab.Namespace, iface string) *os.File {
+func packetSocket(t testing.TB, in *netlab.Namespace, iface string) *os.File {
 	t.Helper()
 	var file *os.File
 	err := in.Do(func() error {
@@ -130,7 +130,7 @@ func (l *line) sendSegmented(b []byte, segment int) {
 	l.send(b)
 }
 
-func control(t *testing.T, c syscall.Conn, f func(fd int) error) {
+func control(t testing.TB, c syscall.Conn, f func(fd int) error) {
 	t.Helper()
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -276,6 +276,26 @@ func TestOverrunIsCounted(t *testing.T) {
 	l.expect(10, 1400)
 	if again := l.ring.Drops(); again != drops {
 		t.Errorf("%d drops, then %d: the count must only rise with drops", drops, again)
+	}
+}
+
+// TestOneByOne reads as from a UDP socket, also what came merged.
+func TestOneByOne(t *testing.T) {
+	l := newLine(t, false)
+	l.near.Run("ethtool", "-K", "tx0", "gso", "on", "tx-udp-segmentation", "on")
+	var burst []byte
+	for i := range 5 {
+		burst = append(burst, payload(i, 1400)...)
+	}
+	l.sendSegmented(burst, 1400)
+	if err := l.ring.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		n, err := l.ring.Read(l.buf)
+		if err != nil || !bytes.Equal(l.buf[:n], payload(i, 1400)) {
+			t.Fatalf("datagram %d: %d bytes, %v", i, n, err)
+		}
 	}
 }
 

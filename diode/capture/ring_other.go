@@ -19,6 +19,9 @@ func New(sock Socket, cfg Config) (*Ring, error) {
 // ReadBurst returns ErrNoKernel.
 func (*Ring) ReadBurst([]byte, func(off, n int)) error { return ErrNoKernel }
 
+// Read returns ErrNoKernel.
+func (*Ring) Read([]byte) (int, error) { return 0, ErrNoKernel }
+
 // SetReadDeadline returns ErrNoKernel.
 func (*Ring) SetReadDeadline(time.Time) error { return ErrNoKernel }
 

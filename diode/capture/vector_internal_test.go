@@ -176,6 +176,24 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// BenchmarkDecode costs one frame of a full shard, with the checksum and
+// without.
+func BenchmarkDecode(b *testing.B) {
+	frame := packet{payload: strings.Repeat("s", 1456)}.frame(b)
+	d := newDecoder(vectorListen(false))
+	for name, summed := range map[string]bool{"checksum": false, "summed": true} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(frame)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, why := d.decode(frame, summed); why != accepted {
+					b.Fatal(why)
+				}
+			}
+		})
+	}
+}
+
 func writeVectors(t *testing.T) {
 	t.Helper()
 	for _, c := range vectorCases() {
