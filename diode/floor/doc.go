@@ -4,6 +4,9 @@
 // how far its frame counter had come.
 //
 //	Store ─> temporary file ─> fsync ─> rename ─> fsync of the directory
+//	              ^                                        │
+//	              └── again, with room made, <── disk full ┘
+//	                  if Open was given WithRoom
 //
 // It must not decide anything about sessions; send and recv do.
 package floor

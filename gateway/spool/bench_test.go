@@ -111,3 +111,24 @@ func BenchmarkThrough(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkDropOldest measures a full log, with and without an owner that is told
+// what is lost: naming reads and verifies everything once more.
+func BenchmarkDropOldest(b *testing.B) {
+	for _, named := range []bool{false, true} {
+		b.Run(fmt.Sprintf("named=%v", named), func(b *testing.B) {
+			o := spool.Options{MaxBytes: 256 << 20, WhenFull: spool.DropOldest}
+			if named {
+				o.Evict = func(spool.EntryHead) error { return nil }
+			}
+			l := mustOpen(b, b.TempDir(), o)
+			data := payload(1, 128<<10)
+			for l.Stats().First == 1 {
+				if _, err := l.Append(b.Context(), 1, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+			appendMany(b, l, data)
+		})
+	}
+}
