@@ -20,11 +20,18 @@
 //	  └─ events: only mark "dirty"; channel closed = state unknown:
 //	     nothing new is accepted, subscribe again first, then list and compare
 //
+// On a one-way link nobody answers, so the guard also keeps the hardware
+// address of the far end, says whether the link can send, and examines an end:
+//
+//	verdicts, every second ─> tend ─> permanent neighbour entry
+//	                           └────> DiodeReady: up, carrier, MTU, neighbour
+//	DiodeFacts: interface, offloads, sysctls, drops, a short look at the frames
+//
 // Roles of an interface:
 //
 //	monitoring  listens to mirrored traffic; nothing of ours is opened on it
 //	diode-tx    only DiodeSend
-//	diode-rx    only DiodeReceive
+//	diode-rx    only DiodeReceive, or DiodeCapture where it has no address
 //	service     receivers listen here, sinks dial through here
 //	closed      everything else
 package guard

@@ -58,9 +58,9 @@ func udpLine(local string, drops int) string {
 
 const (
 	allRightSend    = "interface ok\ncarrier ok\nmtu ok\nsource ok\nneighbour ok\narp ok\ntransmit queue ok\ntransmit ring ok\nsegmentation ok\nsend memory ok\n"
-	allRightSocket  = "interface ok\ncarrier ok\nmtu ok\naddress ok\nreverse path ok\nreceive memory ok\nsocket drops ok\nreceive ring ok\nmerging ok\nbacklog ok\nsoftnet drops ok\nframes ok\n"
-	allRightSocket6 = "interface ok\ncarrier ok\nmtu ok\naddress ok\nipv6 ok\nreceive memory ok\nsocket drops ok\nreceive ring ok\nmerging ok\nbacklog ok\nsoftnet drops ok\nframes ok\n"
-	allRightCapture = "interface ok\ncarrier ok\nmtu ok\nreceive ring ok\nmerging ok\nbacklog ok\nsoftnet drops ok\nframes ok\n"
+	allRightSocket  = "interface ok\ncarrier ok\nmtu ok\naddress ok\nreverse path ok\nreceive memory ok\nsocket drops ok\narp ok\nreceive ring ok\nmerging ok\nbacklog ok\nsoftnet drops ok\nframes ok\n"
+	allRightSocket6 = "interface ok\ncarrier ok\nmtu ok\naddress ok\nipv6 ok\nreceive memory ok\nsocket drops ok\narp ok\nreceive ring ok\nmerging ok\nbacklog ok\nsoftnet drops ok\nframes ok\n"
+	allRightCapture = "interface ok\ncarrier ok\nmtu ok\naddress ok\narp ok\nreceive ring ok\nmerging ok\nbacklog ok\nsoftnet drops ok\nframes ok\n"
 )
 
 func sendQuery() DiodeQuery {
@@ -87,6 +87,7 @@ func TestFacts(t *testing.T) {
 		q     DiodeQuery
 		right string // the facts when nothing is wrong
 		spoil func(k *fakeKernel, l *link, q *DiodeQuery)
+		keep  bool   // the addresses, also when capturing
 		want  string // the fact that is different then; "" = none
 	}{
 		{name: "send", q: sendQuery(), right: allRightSend},
@@ -126,6 +127,16 @@ func TestFacts(t *testing.T) {
 			want:  `address bad: eno2 does not have 10.99.0.2 -> ip address add 10.99.0.2 dev eno2 with the length of its network, correct listen, or set capture = "packet"`,
 		},
 		{
+			name: "address that is not needed", q: captureQuery(), right: allRightCapture, keep: true,
+			want: "address warn: eno2 has 10.99.0.1: the kernel may speak by it, and capturing needs no address -> " +
+				"sysctl -w net.ipv6.conf.eno2.disable_ipv6=1, and: ip address flush dev eno2",
+		},
+		{
+			name: "answers", q: receiveQuery(), right: allRightSocket,
+			spoil: func(_ *fakeKernel, l *link, _ *DiodeQuery) { l.noARP = false },
+			want:  "arp warn: on: answers about addresses may leave by eno2 -> ip link set eno2 arp off",
+		},
+		{
 			name: "no entry", q: sendQuery(), right: allRightSend,
 			spoil: func(k *fakeKernel, _ *link, q *DiodeQuery) { q.MAC = nil; k.flush() },
 			want: "neighbour bad: no entry for 10.99.0.2, and over a one-way link nobody answers a question for it -> " +
@@ -149,7 +160,7 @@ func TestFacts(t *testing.T) {
 		{
 			name: "arp", q: sendQuery(), right: allRightSend,
 			spoil: func(_ *fakeKernel, l *link, _ *DiodeQuery) { l.noARP = false },
-			want:  "arp warn: on: questions that nobody answers may leave by eno2 -> ip link set eno2 arp off",
+			want:  "arp warn: on: questions about addresses may leave by eno2 -> ip link set eno2 arp off",
 		},
 		{
 			name: "short queue", q: sendQuery(), right: allRightSend,
@@ -272,6 +283,9 @@ func TestFacts(t *testing.T) {
 			k, l := sound()
 			if c.spoil != nil {
 				c.spoil(k, &l, &c.q)
+			}
+			if c.q.Capture && !c.keep {
+				l.addrs = nil
 			}
 			k.links = []link{l}
 			p := Policy{DiodeTX: []string{"eno2"}}

@@ -23,7 +23,9 @@ const (
 )
 
 func (e *exam) receive(ctx context.Context) {
-	if !e.q.Capture {
+	if e.q.Capture {
+		e.noAddress()
+	} else {
 		e.address("address", e.q.Address.Addr(), fmt.Sprintf("ip address add %s dev %s with the length of its network, correct listen, or set capture = \"packet\"",
 			e.q.Address.Addr(), e.link.name))
 		e.reversePath()
@@ -31,6 +33,7 @@ func (e *exam) receive(ctx context.Context) {
 		e.receiveMemory()
 		e.socketDrops()
 	}
+	e.arp("answers")
 	if d, ok := e.device(); ok {
 		e.rings(d)
 		e.merging(d)
@@ -38,6 +41,17 @@ func (e *exam) receive(ctx context.Context) {
 	e.sysctlAtLeast("backlog", "net.core.netdev_max_backlog", wantBacklog, "frames")
 	e.softnetDrops()
 	e.watch(ctx)
+}
+
+// noAddress wants the interface that frames are captured on to have nothing
+// that the kernel itself would speak with.
+func (e *exam) noAddress() {
+	if len(e.link.addrs) == 0 || e.link.loopback {
+		e.ok("address", "none, and none is needed")
+		return
+	}
+	e.warn("address", fmt.Sprintf("%s has %s: the kernel may speak by it, and capturing needs no address", e.link.name, e.link.addrs[0].Addr()),
+		fmt.Sprintf("sysctl -w net.ipv6.conf.%s.disable_ipv6=1, and: ip address flush dev %s", e.link.name, e.link.name))
 }
 
 // reversePath finds the filter that drops everything without a word.

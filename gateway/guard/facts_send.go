@@ -14,7 +14,7 @@ const (
 func (e *exam) send() {
 	e.address("source", e.q.Source, fmt.Sprintf("ip address add %s dev %s with the length of its network, or correct source", e.q.Source, e.link.name))
 	e.neighbour()
-	e.arp()
+	e.arp("questions")
 	e.txQueue()
 	if d, ok := e.device(); ok {
 		e.rings(d)
@@ -54,12 +54,14 @@ func orNone(mac string) string {
 	return mac
 }
 
-func (e *exam) arp() {
+// arp wants no frames to leave but those of the link. What they would be
+// depends on the side.
+func (e *exam) arp(what string) {
 	if e.link.noARP || e.link.loopback {
-		e.ok("arp", "off: "+e.link.name+" asks nobody for addresses")
+		e.ok("arp", "off: no "+what+" about addresses leave by "+e.link.name)
 		return
 	}
-	e.warn("arp", "on: questions that nobody answers may leave by "+e.link.name, "ip link set "+e.link.name+" arp off")
+	e.warn("arp", "on: "+what+" about addresses may leave by "+e.link.name, "ip link set "+e.link.name+" arp off")
 }
 
 func (e *exam) txQueue() {
