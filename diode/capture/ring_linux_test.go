@@ -347,6 +347,30 @@ func TestDeadlineAndClose(t *testing.T) {
 	l.ring.Stats() // does not touch what is gone
 }
 
+// TestSocketClosedByItsOpener: whoever opened the socket may take it away.
+func TestSocketClosedByItsOpener(t *testing.T) {
+	l := newLine(t, false)
+	sock := packetSocket(t, l.far, "rx0")
+	ring, err := capture.New(sock, capture.Config{Interface: "rx0", Listen: l.listen, RingBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.send(payload(0, 1400))
+	if n, err := ring.Read(l.buf); err != nil || n != 1400 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	l.send(payload(1, 1400))
+	if err := sock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := ring.Read(l.buf); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if err := ring.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestInterfaceGoesDownAndUp: the ring outlives it, also one that waits.
 func TestInterfaceGoesDownAndUp(t *testing.T) {
 	l := newLine(t, false)
