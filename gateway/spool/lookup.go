@@ -229,6 +229,16 @@ func (l *Log) headOf(base uint64) (segmentHead, error) {
 	return decodeSegmentHead(b)
 }
 
+// epochOf tells the epoch of an entry in a segment that was begun under head. A
+// segment can reach into the next epoch: when the disk was too full to begin
+// another one.
+func (l *Log) epochOf(seq uint64, head [16]byte) [16]byte {
+	if seq > l.prev.last { // set before anybody reads
+		return l.epoch
+	}
+	return head
+}
+
 // knownEpochs lists epochs that a segment whose head is damaged may belong to:
 // those of its neighbours first.
 func (l *Log) knownEpochs(base uint64) (epochs [][16]byte) {

@@ -30,7 +30,8 @@ type reader struct {
 	f     file
 	v     view
 	seed  uint32
-	pos   point // the next record is expected here
+	epoch [16]byte // under which the segment was begun
+	pos   point    // the next record is expected here
 	// sumKnown says that pos.sum is right: it is not after a lost segment head.
 	sumKnown bool
 	headErr  error // why the segment's head could not be used, or nil
@@ -61,10 +62,11 @@ func (r *reader) open(v view) error {
 	r.headErr = err
 	if err == nil {
 		r.seed, r.pos.sum, r.sumKnown = headerSeed(head.epoch, head.base), head.sum, true
+		r.epoch = head.epoch
 		return nil
 	}
 	r.pos.sum, r.sumKnown = carried, carry
-	r.seed = r.guessSeed()
+	r.guessEpoch()
 	return nil
 }
 
@@ -75,17 +77,17 @@ func (r *reader) close() {
 	}
 }
 
-// guessSeed finds the seed of a segment whose head is damaged among the epochs
-// that are known.
-func (r *reader) guessSeed() uint32 {
+// guessEpoch finds the epoch, and with it the seed, of a segment whose head is
+// damaged among those that are known.
+func (r *reader) guessEpoch() {
 	base := r.v.seg.base
 	for _, epoch := range r.log.knownEpochs(base) {
-		r.seed = headerSeed(epoch, base)
+		r.epoch, r.seed = epoch, headerSeed(epoch, base)
 		if _, _, ok := r.search(r.pos.off); ok {
-			return r.seed
+			return
 		}
 	}
-	return headerSeed(r.log.Epoch(), base)
+	r.epoch, r.seed = r.log.Epoch(), headerSeed(r.log.Epoch(), base)
 }
 
 // grow takes in what was committed to the same segment since.
@@ -163,7 +165,7 @@ func (r *reader) data(h header, buf []byte) (Entry, error) {
 	at := r.pos.off
 	r.advance(h)
 	if cause == nil {
-		return Entry{Seq: h.seq, Weight: h.weight, SumBefore: h.sum, Data: buf}, nil
+		return Entry{Seq: h.seq, Epoch: r.log.epochOf(h.seq, r.epoch), Weight: h.weight, SumBefore: h.sum, Data: buf}, nil
 	}
 	r.log.damaged(r.v.seg, r.f, hole{
 		first: h.seq, end: h.seq + 1, weight: uint64(h.weight),

@@ -60,6 +60,7 @@ type Log struct {
 // is the caller's until the next call with that buffer.
 type Entry struct {
 	Seq       uint64
+	Epoch     [16]byte // in which it was taken in
 	Weight    uint32
 	SumBefore uint64 // of the weights of all entries before this one
 	Data      []byte
