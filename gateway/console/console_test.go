@@ -168,7 +168,15 @@ func TestTheDocumentShowsWhatIsServed(t *testing.T) {
 	}
 	_, shown, _ := strings.Cut(string(doc), "```json\n")
 	shown, _, _ = strings.Cut(shown, "```")
-	var want bytes.Buffer
+	_, text, _ := strings.Cut(string(doc), "```text\n")
+	text, _, _ = strings.Cut(text, "```")
+	var want, people bytes.Buffer
+	if err := console.Text(&people, sample()); err != nil {
+		t.Fatal(err)
+	}
+	if text != people.String() {
+		t.Errorf("docs/formats/status.md must show the text:\n%s", people.String())
+	}
 	enc := json.NewEncoder(&want)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
