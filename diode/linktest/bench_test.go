@@ -86,13 +86,13 @@ func benchLoopback(b *testing.B, mtu int, rate uint64, parity float64) {
 	near, far := udpPair(b)
 	source := &endless{data: make([]byte, 256<<10), limit: make(chan uint64, 1)}
 	sink := &counting{changed: make(chan struct{}, 1)}
-	r, err := recv.New(recv.Config{Link: "bench", Keys: []recv.Key{{ID: 1, PSK: psk()}}, Conn: far, StateDir: b.TempDir(), Sink: sink})
+	r, err := recv.New(recv.Config{Paths: []recv.Path{farPath("bench", far, b.TempDir())}, Sink: sink})
 	if err != nil {
 		b.Fatal(err)
 	}
 	s, err := send.New(send.Config{
-		Link: "bench", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: b.TempDir(), RateBits: rate, MTU: mtu, Parity: parity,
-		Sources: map[diode.Class]send.Source{diode.Bulk: source},
+		Link: "bench", PSK: psk(), KeyID: 1, Public: private().PublicKey(), Conn: near, StateDir: b.TempDir(), RateBits: rate, MTU: mtu, Parity: parity,
+		Classes: bulkClass(source),
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -3,6 +3,7 @@ package linktest_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/linktest"
@@ -13,25 +14,52 @@ type seriesID struct {
 	class diode.Class
 }
 
+// version is one batch that the near side ever gave a sequence. There is more
+// than one of a sequence only after a near spool was restored from a backup.
+type version struct {
+	batch diode.Batch
+	gone  bool // the near side forgot it without having sent it for certain
+}
+
+// truth is every batch of one series that there ever was.
+type truth struct {
+	versions map[uint64][]*version
+	first    uint64 // lowest sequence
+	// rewound says that the near spool was restored within this series: what it
+	// had sent may then come twice.
+	rewound bool
+	// blurred says that the far side was replaced or restarted since: it cannot
+	// know any more which of the known sequences were given to others.
+	blurred bool
+}
+
+func newTruth() *truth { return &truth{versions: make(map[uint64][]*version)} }
+
+func (t *truth) add(b diode.Batch) {
+	if t.first == 0 || b.Seq < t.first {
+		t.first = b.Seq
+	}
+	t.versions[b.Seq] = append(t.versions[b.Seq], &version{batch: b})
+}
+
 // walk is the state of one series while its events are checked.
 type walk struct {
-	source    *linktest.Source
-	next      uint64
-	delivered map[uint64]bool
+	*truth
+	next      uint64 // 0: nothing came yet
+	delivered map[*version]int
+	pending   map[uint64]bool // passed over: must be named as refused by the sink
 	missing   map[uint64]bool
-	open      bool // its end is stated as unknown
+	open      uint64 // from here on its end is stated as unknown; 0: it is not
 }
 
 // checker holds the promise: each batch exactly once, in order unless late,
 // else in a gap; sums right; nothing invented.
-type checker struct {
-	series map[seriesID]*walk
-}
+type checker struct{ series map[seriesID]*walk }
 
-func newChecker(sources map[seriesID]*linktest.Source) *checker {
+func newChecker(truths map[seriesID]*truth) *checker {
 	c := &checker{series: make(map[seriesID]*walk)}
-	for id, s := range sources {
-		c.series[id] = &walk{source: s, next: 1, delivered: map[uint64]bool{}, missing: map[uint64]bool{}}
+	for id, t := range truths {
+		c.series[id] = &walk{truth: t, delivered: map[*version]int{}, pending: map[uint64]bool{}, missing: map[uint64]bool{}}
 	}
 	return c
 }
@@ -39,10 +67,24 @@ func newChecker(sources map[seriesID]*linktest.Source) *checker {
 func (c *checker) events(list []linktest.Event) error {
 	for i, e := range list {
 		if err := c.event(e); err != nil {
-			return fmt.Errorf("event %d: %w", i, err)
+			return fmt.Errorf("event %d: %w, behind%s", i, err, story(list[max(0, i-12):i+1]))
 		}
 	}
 	return nil
+}
+
+// story tells events in words.
+func story(list []linktest.Event) string {
+	var words strings.Builder
+	for _, e := range list {
+		b, g := e.Batch, e.Gap
+		if e.IsGap {
+			fmt.Fprintf(&words, " gap %x/%d/%d-%d %s,", g.Epoch[15:], g.Class, g.First, g.Last, g.Reason)
+			continue
+		}
+		fmt.Fprintf(&words, " %x/%d/%d late %v resent %v,", b.Epoch[15:], b.Class, b.Seq, b.Late, b.Resent)
+	}
+	return words.String()
 }
 
 func (c *checker) event(e linktest.Event) error {
@@ -60,25 +102,37 @@ func (c *checker) event(e linktest.Event) error {
 	return w.batch(e.Batch)
 }
 
+// find returns what the near side gave this sequence.
+func (w *walk) find(b diode.Batch) *version {
+	for _, v := range w.versions[b.Seq] {
+		if bytes.Equal(v.batch.Data, b.Data) && v.batch.Weight == b.Weight && v.batch.SumBefore == b.SumBefore && v.batch.Time.Equal(b.Time) {
+			return v
+		}
+	}
+	return nil
+}
+
 func (w *walk) batch(b diode.Batch) error {
-	want, err := w.source.Read(b.Seq, nil)
-	if err != nil {
-		return fmt.Errorf("invented batch %v", b.BatchID)
+	v := w.find(b)
+	if v == nil {
+		return fmt.Errorf("invented batch %v: %d bytes, weight %d, sum %d", b.BatchID, len(b.Data), b.Weight, b.SumBefore)
 	}
-	if !bytes.Equal(want.Data, b.Data) || want.Weight != b.Weight || want.SumBefore != b.SumBefore {
-		return fmt.Errorf("batch %v is not what was sent: %d bytes weight %d sum %d, want %d %d %d",
-			b.BatchID, len(b.Data), b.Weight, b.SumBefore, len(want.Data), want.Weight, want.SumBefore)
-	}
-	if w.delivered[b.Seq] {
+	w.delivered[v]++
+	if w.delivered[v] > 1 && !w.rewound {
 		return fmt.Errorf("batch %v twice", b.BatchID)
 	}
-	w.delivered[b.Seq] = true
+	if w.next == 0 {
+		w.next = w.first
+	}
 	if b.Late {
-		if !w.missing[b.Seq] && (!w.open || b.Seq < w.next) {
+		if !w.rewound && !w.missing[b.Seq] && (w.open == 0 || b.Seq < w.open) {
 			return fmt.Errorf("batch %v late, but never missing", b.BatchID)
 		}
 		delete(w.missing, b.Seq)
 		return nil
+	}
+	for ; w.next < b.Seq; w.next++ {
+		w.pending[w.next] = true
 	}
 	if b.Seq != w.next {
 		return fmt.Errorf("batch %v out of order, %d is next", b.BatchID, w.next)
@@ -88,35 +142,53 @@ func (w *walk) batch(b diode.Batch) error {
 }
 
 func (w *walk) gap(g diode.Gap) error {
-	if g.First != w.next {
-		return fmt.Errorf("gap %+v, but %d is next", g, w.next)
-	}
 	if g.Last == 0 {
-		w.open = true
+		w.next, w.open = max(w.next, w.first), g.First
 		return nil
 	}
-	if g.Last < g.First {
-		return fmt.Errorf("gap %+v is empty", g)
+	if w.next == 0 {
+		w.next = min(g.First, w.first)
+		if g.First != w.first && !g.BeforeFirstContact {
+			return fmt.Errorf("gap %+v, but %d is the first", g, w.first)
+		}
+	}
+	if g.Last < g.First || g.First > w.next {
+		return fmt.Errorf("gap %+v, but %d is next", g, w.next)
 	}
 	var weight uint64
+	exact := true
 	for seq := g.First; seq <= g.Last; seq++ {
-		b, err := w.source.Read(seq, nil)
-		if err != nil {
-			return fmt.Errorf("gap %+v holds %d, which was never sent", g, seq)
+		list := w.versions[seq]
+		switch {
+		case len(list) == 0 && !g.BeforeFirstContact:
+			return fmt.Errorf("gap %+v holds %d, which there never was", g, seq)
+		case len(list) != 1 || w.rewound:
+			exact = false
+		default:
+			weight += uint64(list[0].batch.Weight)
 		}
-		weight += uint64(b.Weight)
+		if seq < w.next && !w.pending[seq] && !w.missing[seq] && !w.rewound {
+			return fmt.Errorf("gap %+v holds %d, which is there", g, seq)
+		}
+		delete(w.pending, seq)
 		w.missing[seq] = true
 	}
-	if !g.WeightKnown || g.Weight != weight {
+	if exact && (!g.WeightKnown || g.Weight != weight) {
 		return fmt.Errorf("gap %+v weighs %d", g, weight)
 	}
-	w.next = g.Last + 1
+	w.next = max(w.next, g.Last+1)
 	return nil
 }
 
-// reached says whether everything of the series is delivered or named.
-func (c *checker) reached(id seriesID) bool {
-	w := c.series[id]
-	_, next, _ := w.source.Bounds()
-	return w.next == next
+// lost returns a batch that is neither delivered nor named, if there is one.
+func (w *walk) lost() (diode.BatchID, bool) {
+	for seq, list := range w.versions {
+		for _, v := range list {
+			named := w.missing[seq] || (w.open != 0 && seq >= w.open)
+			if !v.gone && w.delivered[v] == 0 && !named && !(w.rewound && w.blurred) {
+				return v.batch.BatchID, true
+			}
+		}
+	}
+	return diode.BatchID{}, false
 }

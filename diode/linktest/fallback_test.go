@@ -38,14 +38,14 @@ func TestOffloadsAndFallbacks(t *testing.T) {
 				r = plain{farConn}
 			}
 			source, sink := linktest.NewSource(diode.Bulk), linktest.NewSink()
-			rx, err := recv.New(recv.Config{Link: "loop", PSK: psk(), KeyID: 1, Conn: r, StateDir: t.TempDir(), Sink: sink})
+			rx, err := recv.New(recv.Config{Paths: []recv.Path{farPath("loop", r, t.TempDir())}, Sink: sink})
 			if err != nil {
 				t.Fatal(err)
 			}
 			tx, err := send.New(send.Config{
-				Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: w, StateDir: t.TempDir(),
+				Link: "loop", PSK: psk(), KeyID: 1, Public: private().PublicKey(), Conn: w, StateDir: t.TempDir(),
 				RateBits: 40_000_000, // a plain connection has the system's small buffer, and a busy machine looks away for 20 ms
-				Sources:  map[diode.Class]send.Source{diode.Bulk: source},
+				Classes:  bulkClass(source),
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -75,6 +75,13 @@ func (s *Sink) add(e Event) {
 // Changed is signalled after something became durable.
 func (s *Sink) Changed() <-chan struct{} { return s.changed }
 
+// Restore makes the sink what it was when it had n events: a backup.
+func (s *Sink) Restore(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = slices.Clone(s.events[:n])
+}
+
 // Events returns what is durable so far.
 func (s *Sink) Events() []Event {
 	s.mu.Lock()
@@ -127,7 +134,7 @@ func (e Event) series() ([16]byte, diode.Class) {
 func (e Event) move(p *diode.Position) {
 	switch {
 	case e.IsGap && e.Gap.Last > p.Seq:
-		p.Seq, p.SumAfter = e.Gap.Last, p.SumAfter+e.Gap.Weight
+		p.Seq, p.SumAfter = e.Gap.Last, e.Gap.SumAfter
 	case !e.IsGap && !e.Batch.Late && e.Batch.Seq > p.Seq:
 		p.Seq, p.SumAfter = e.Batch.Seq, e.Batch.SumBefore+uint64(e.Batch.Weight)
 	}

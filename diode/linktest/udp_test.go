@@ -3,6 +3,7 @@ package linktest_test
 import (
 	"bytes"
 	"context"
+	"crypto/hpke"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/diode/linktest"
 	"github.com/sluice-gateway/sluice/diode/recv"
 	"github.com/sluice-gateway/sluice/diode/send"
@@ -38,6 +40,25 @@ func udpPair(tb testing.TB) (near, far *net.UDPConn) {
 func psk() (k [32]byte) {
 	copy(k[:], "a pre-shared key of 32 bytes....")
 	return k
+}
+
+// private is the key pair of every pairing here.
+func private() hpke.PrivateKey {
+	k, err := frame.KEM().DeriveKeyPair(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// farPath is the far end of the pairing whose id is 1.
+func farPath(link string, conn recv.PacketReader, dir string) recv.Path {
+	return recv.Path{Link: link, Keys: []recv.Key{{ID: 1, PSK: psk(), Private: private()}}, Conn: conn, StateDir: dir}
+}
+
+// bulkClass is one class of epoch 1.
+func bulkClass(source send.Source) map[diode.Class]send.ClassConfig {
+	return map[diode.Class]send.ClassConfig{diode.Bulk: {Source: source, Epoch: diode.Epoch{ID: epoch(1)}}}
 }
 
 func epoch(n byte) (e [16]byte) {
@@ -86,15 +107,18 @@ func TestLoopbackUDP(t *testing.T) {
 	bulk, critical := linktest.NewSource(diode.Bulk), linktest.NewSource(diode.Critical)
 	sink := linktest.NewSink()
 	r, err := recv.New(recv.Config{
-		Link: "loop", Keys: []recv.Key{{ID: 1, PSK: psk()}}, Conn: far, StateDir: t.TempDir(), Sink: sink,
+		Paths: []recv.Path{farPath("loop", far, t.TempDir())}, Sink: sink,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, err := send.New(send.Config{
-		Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: t.TempDir(), RateBits: 300_000_000,
-		Sources: map[diode.Class]send.Source{diode.Bulk: bulk, diode.Critical: critical},
-		Health:  func() []byte { return []byte("well") },
+		Link: "loop", PSK: psk(), KeyID: 1, Public: private().PublicKey(), Conn: near, StateDir: t.TempDir(), RateBits: 300_000_000,
+		Classes: map[diode.Class]send.ClassConfig{
+			diode.Bulk:     {Source: bulk, Epoch: diode.Epoch{ID: epoch(1)}},
+			diode.Critical: {Source: critical, Epoch: diode.Epoch{ID: epoch(2)}},
+		},
+		Health: func() []byte { return []byte("well") },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +144,7 @@ func TestLoopbackUDP(t *testing.T) {
 	}
 	waitSent(t, bulk, 300)
 	rs := r.Stats()
-	if rs.State != recv.StateUp || string(rs.Health) != "well" || rs.ReceiveBuffer == 0 {
+	if rs.State != recv.StateUp || string(rs.Paths[0].Heartbeat.Health) != "well" || rs.Paths[0].ReceiveBuffer == 0 {
 		t.Errorf("far side: %+v", rs)
 	}
 	t.Logf("segmentation %v, frames %d, repaired %d, failed %d, kernel drops %d",
@@ -149,8 +173,8 @@ func TestRefusedUntilReceiverListens(t *testing.T) {
 	_ = far.Close()
 	source := linktest.NewSource(diode.Bulk)
 	s, err := send.New(send.Config{
-		Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: t.TempDir(),
-		Sources: map[diode.Class]send.Source{diode.Bulk: source},
+		Link: "loop", PSK: psk(), KeyID: 1, Public: private().PublicKey(), Conn: near, StateDir: t.TempDir(),
+		Classes: bulkClass(source),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +206,7 @@ func TestRefusedUntilReceiverListens(t *testing.T) {
 	t.Cleanup(func() { _ = far.Close() })
 	sink := linktest.NewSink()
 	r, err := recv.New(recv.Config{
-		Link: "loop", Keys: []recv.Key{{ID: 1, PSK: psk()}}, Conn: far, StateDir: t.TempDir(), Sink: sink,
+		Paths: []recv.Path{farPath("loop", far, t.TempDir())}, Sink: sink,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -203,15 +227,15 @@ func TestFarSideRestartLosesNothing(t *testing.T) {
 	}
 	source, sink, dir := linktest.NewSource(diode.Bulk), linktest.NewSink(), t.TempDir()
 	s, err := send.New(send.Config{
-		Link: "loop", PSK: psk(), KeyID: 1, Epoch: epoch(1), Conn: near, StateDir: t.TempDir(),
-		Sources: map[diode.Class]send.Source{diode.Bulk: source},
+		Link: "loop", PSK: psk(), KeyID: 1, Public: private().PublicKey(), Conn: near, StateDir: t.TempDir(),
+		Classes: bulkClass(source),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	listen := func(conn *net.UDPConn) (stop func()) {
 		r, err := recv.New(recv.Config{
-			Link: "loop", Keys: []recv.Key{{ID: 1, PSK: psk()}}, Conn: conn, StateDir: dir, Sink: sink, Positions: sink.Positions(),
+			Paths: []recv.Path{farPath("loop", conn, dir)}, Sink: sink, Positions: sink.Positions(),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -239,7 +239,13 @@ func (r *Receiver) ahead(s *series, h held) {
 // drain delivers what waits and has become due.
 func (r *Receiver) drain(s *series) {
 	for len(s.order) > 0 && s.order[0] <= s.next {
-		r.deliver(s, s.take())
+		h := s.take()
+		if h.batch.Seq == s.next {
+			r.deliver(s, h)
+			continue
+		}
+		r.memory.release(batchCost(h.batch.Data))
+		r.past(s, h)
 	}
 	if len(s.order) > 0 {
 		s.since = r.live

@@ -99,6 +99,9 @@ func (p *path) place(w *row, x *session, b *frame.Series) *series {
 		s.next, s.sum = s.start, s.startSum
 		s.contact = heard // this side was there before the epoch began
 	}
+	for _, o := range w.list {
+		p.begin(w, o)
+	}
 	p.log.Info("epoch", "class", w.class, "epoch", b.Epoch.ID, "start", s.start, "previous", b.Epoch.Prev, "previous_known", b.Epoch.PrevKnown)
 	return s
 }
@@ -196,8 +199,8 @@ func (r *Receiver) begin(w *row, s *series) {
 	}
 	first := s.waiting[s.order[0]].batch
 	r.meet(w, s, first.Seq, first.SumBefore)
-	if seq := s.settledSeq; seq >= s.next {
-		r.skipTo(s, seq, s.waiting[seq].batch)
+	if h, ok := s.waiting[s.settledSeq]; ok && s.settledSeq >= s.next {
+		r.skipTo(s, s.settledSeq, h.batch)
 	}
 	r.drain(s)
 }
