@@ -3,6 +3,7 @@ package capture_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"net"
 	"net/netip"
@@ -49,7 +50,7 @@ func newLine(t testing.TB, v6 bool) *line {
 	l.far.Sysctl("net.ipv6.conf.rx0.disable_ipv6", "1")
 	l.near.StaticNeighbour("tx0", l.listen.Addr(), l.far.MAC("rx0"))
 	l.conn = l.dial(l.listen)
-	l.open(0)
+	l.open("rx0", 0)
 	return l
 }
 
@@ -67,11 +68,11 @@ func (l *line) dial(to netip.AddrPort) *net.UDPConn {
 	return conn
 }
 
-// open opens a ring of the given size on the far end.
-func (l *line) open(ringBytes int) {
+// open opens a ring of the given size on an interface of the far end.
+func (l *line) open(iface string, ringBytes int) {
 	l.t.Helper()
-	sock := packetSocket(l.t, l.far, "rx0")
-	ring, err := capture.New(sock, capture.Config{Interface: "rx0", Listen: l.listen, Source: l.source, RingBytes: ringBytes})
+	sock := packetSocket(l.t, l.far, iface)
+	ring, err := capture.New(sock, capture.Config{Interface: iface, Listen: l.listen, Source: l.source, RingBytes: ringBytes})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -184,6 +185,44 @@ func TestDatagramsOfARealLink(t *testing.T) {
 	}
 }
 
+// TestTaggedFrames: a tag, which the kernel takes off before the ring sees the
+// frame, changes nothing, and neither does one that is still there.
+func TestTaggedFrames(t *testing.T) {
+	l := newLine(t, false)
+	mac, err := net.ParseMAC(l.far.MAC("rx0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := append(mac, vectorFrame(t, "ipv4_tagged")[6:]...)
+	tag := bytes.Clone(frame[12:16])
+	twice := append(append(bytes.Clone(frame[:12]), tag...), frame[12:]...)
+	out := packetSocket(t, l.near, "tx0")
+	defer func() { _ = out.Close() }()
+	for _, f := range [][]byte{frame, twice} {
+		if _, err := out.Write(f); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.receive(1)[0]; string(got) != "sealed shard" {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+// vectorFrame reads the frame of a vector.
+func vectorFrame(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name + ".vector")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, digits, _ := strings.Cut(string(text), "frame: ")
+	frame, err := hex.DecodeString(strings.TrimSpace(digits))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frame
+}
+
 // TestMergedDatagrams: what the kernel hands over as one frame is cut into the
 // datagrams that were sent, whoever merged it.
 func TestMergedDatagrams(t *testing.T) {
@@ -256,7 +295,7 @@ func TestOverrunIsCounted(t *testing.T) {
 	if err := l.ring.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l.open(1 << 20)
+	l.open("rx0", 1<<20)
 	const sent = 2000
 	for i := range sent {
 		l.send(payload(i, 1400))
