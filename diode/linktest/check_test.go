@@ -173,7 +173,8 @@ func (w *walk) gap(g diode.Gap) error {
 		delete(w.pending, seq)
 		w.missing[seq] = true
 	}
-	if exact && (!g.WeightKnown || g.Weight != weight) {
+	unknown := g.BeforeFirstContact && !g.WeightKnown && g.Weight == 0 // where the epoch starts is not known
+	if exact && !unknown && (!g.WeightKnown || g.Weight != weight) {
 		return fmt.Errorf("gap %+v weighs %d", g, weight)
 	}
 	w.next = max(w.next, g.Last+1)
