@@ -58,6 +58,9 @@ func (p *pacer) wait(ctx context.Context, n int) error {
 // of all classes, which then wait a little longer.
 func (p *pacer) take(n int) { p.tokens -= float64(n) }
 
+// debt is how long the line takes for what was sent beyond the rate.
+func (p *pacer) debt(now time.Time) time.Duration { return p.delay(now, 0) }
+
 func (p *pacer) delay(now time.Time, n int) time.Duration {
 	p.tokens = min(p.depth, p.tokens+p.rate*now.Sub(p.last).Seconds())
 	p.last = now

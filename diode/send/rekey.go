@@ -72,7 +72,7 @@ func (s *Sender) spent(now time.Time) bool {
 }
 
 func (s *Sender) spentAt() time.Time {
-	return s.session.opened.Add(s.limits.age - aheadBeats*s.cfg.Heartbeat)
+	return s.session.from.Add(s.limits.age - aheadBeats*s.cfg.Heartbeat)
 }
 
 // rekeyDeadline is when rekey has something to do, if nothing new comes.
@@ -146,6 +146,7 @@ func (s *Sender) change(ctx context.Context, now time.Time) error {
 
 // use makes x the session that seals.
 func (s *Sender) use(x *session) {
+	x.from = time.Now()
 	s.session, s.next = x, following{}
 	s.earlyBeats = firstBeats
 	s.stats.session.Store(x.id)

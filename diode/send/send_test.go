@@ -47,6 +47,10 @@ type bench struct {
 	tx     *send.Sender
 	stop   func() error
 	sent   []onWire
+	began  time.Time
+	ear    *ear
+	config send.Config
+	limit  func(*send.Sender) // before it runs
 }
 
 type onWire struct {
@@ -57,20 +61,29 @@ type onWire struct {
 
 func inBubble(t *testing.T, change func(*send.Config), f func(b *bench)) {
 	t.Helper()
+	inBubbleWith(t, change, func(*bench) {}, f)
+}
+
+func inBubbleWith(t *testing.T, change func(*send.Config), prepare, f func(b *bench)) {
+	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, link: linktest.New(1, linktest.Faults{}), source: linktest.NewSource(diode.Bulk)}
-		began := time.Now()
+		b.began = time.Now()
 		b.link.Tap(func(p []byte) {
 			var h frame.Header
 			if err := h.Parse(p); err != nil {
 				t.Errorf("sent no frame: %v", err)
 			}
-			b.sent = append(b.sent, onWire{time.Since(began), h, len(p)})
+			b.sent = append(b.sent, onWire{time.Since(b.began), h, len(p)})
+			if b.ear != nil {
+				b.ear.hear(p)
+			}
 		})
-		c := config(b.link, b.source, dir)
-		change(&c)
-		b.tx, b.stop = run(t, c)
+		b.config = config(b.link, b.source, dir)
+		change(&b.config)
+		prepare(b)
+		b.start()
 		f(b)
 		if err := b.stop(); err != nil {
 			t.Errorf("run: %v", err)
@@ -78,20 +91,36 @@ func inBubble(t *testing.T, change func(*send.Config), f func(b *bench)) {
 	})
 }
 
-func run(t *testing.T, c send.Config) (tx *send.Sender, stop func() error) {
-	t.Helper()
-	tx, err := send.New(c)
+// start makes a sender and lets it run.
+func (b *bench) start() {
+	tx, err := send.New(b.config)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
+	if b.limit != nil {
+		b.limit(tx)
+	}
+	b.tx, b.stop = tx, run(b.t, tx)
+}
+
+func run(t *testing.T, tx *send.Sender) (stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- tx.Run(ctx) }()
-	return tx, func() error {
+	return func() error {
 		cancel()
 		return <-done
 	}
 }
+
+// listening is inBubble with an ear and short sessions.
+func listening(t *testing.T, change func(*send.Config), limit func(*send.Sender), f func(b *bench, e *ear)) {
+	t.Helper()
+	inBubbleWith(t, change, func(b *bench) { b.limit = limit; b.listenIn() }, func(b *bench) { f(b, b.ear) })
+}
+
+func unlimited(*send.Sender) {}
 
 func after(d time.Duration) {
 	time.Sleep(d)
@@ -321,7 +350,11 @@ func TestSessionNumbersRise(t *testing.T) {
 	for range 3 {
 		synctest.Test(t, func(t *testing.T) { // each bubble begins at the same second
 			link := linktest.New(1, linktest.Faults{})
-			tx, stop := run(t, config(link, linktest.NewSource(diode.Bulk), dir))
+			tx, err := send.New(config(link, linktest.NewSource(diode.Bulk), dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := run(t, tx)
 			after(time.Second)
 			if got := tx.Stats().Session; got <= last {
 				t.Errorf("session %d after %d", got, last)

@@ -14,9 +14,9 @@ import (
 type session struct {
 	id      uint64
 	sealer  *frame.Sealer
-	counter uint64 // of the next frame
-	opened  time.Time
-	hello   []byte // the announcement datagram
+	counter uint64    // of the next frame
+	from    time.Time // when it was first used
+	hello   []byte    // the announcement datagram
 }
 
 // storeAgain is how long the sender waits before it tries again to store a
@@ -101,7 +101,7 @@ func openSession(c Config, file *floor.File) (*session, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return &session{id: id, sealer: sealer, opened: time.Now(), hello: a.Append(nil, key)}, nil
+	return &session{id: id, sealer: sealer, hello: a.Append(nil, key)}, nil
 }
 
 // takeNumber takes the next session number: above every one stored, and at

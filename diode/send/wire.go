@@ -36,7 +36,7 @@ func (s *Sender) greeting(ctx context.Context) error {
 		if err := s.greet(ctx, i); err != nil {
 			return err
 		}
-		if err := s.tx.pace.sleep(ctx, helloOver/helloTimes); err != nil {
+		if err := s.tx.pace.sleep(ctx, max(helloOver/helloTimes, s.tx.pace.debt(time.Now()))); err != nil {
 			return err
 		}
 	}
@@ -109,7 +109,7 @@ func (s *Sender) emit(ctx context.Context, h *frame.Header, shard []byte) error 
 	if err != nil {
 		return err
 	}
-	s.dataSince = true
+	s.dataSince = s.dataSince || h.Kind == frame.KindShard
 	if err := s.stamp(h); err != nil {
 		return err
 	}

@@ -176,72 +176,10 @@ func TestHeartbeatDoesNotWaitForTokens(t *testing.T) {
 	})
 }
 
-// ear opens what a sender seals.
-type ear struct {
-	t      *testing.T
-	opener *frame.Opener
-	beats  []frame.Heartbeat
-	flags  []uint8 // of the first batch of each block
-}
-
-func (b *bench) listenIn() *ear {
-	e := &ear{t: b.t}
-	b.link.Tap(e.hear)
-	return e
-}
-
-func (e *ear) hear(p []byte) {
-	var h frame.Header
-	if err := h.Parse(p); err != nil {
-		e.t.Fatal(err)
-	}
-	if h.Kind == frame.KindAnnounce {
-		e.join(p)
-		return
-	}
-	plain, err := e.opener.Open(nil, &h, p)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	switch {
-	case h.Kind == frame.KindHeartbeat:
-		beat, err := frame.ParseHeartbeat(plain)
-		if err != nil {
-			e.t.Fatal(err)
-		}
-		e.beats = append(e.beats, beat)
-	case h.Index == 0:
-		var batch frame.BatchHeader
-		if err := batch.Parse(plain[frame.BlockHeaderBytes:]); err != nil {
-			e.t.Fatal(err)
-		}
-		e.flags = append(e.flags, batch.Flags)
-	}
-}
-
-func (e *ear) join(p []byte) {
-	a, err := frame.ParseAnnouncement(p)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	secret, err := frame.Decapsulate(private(), a.Encapsulation)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	k, err := frame.DeriveTraffic([32]byte{1}, secret, a.Suite, a.LinkID, a.KeyID, a.Session)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	if e.opener, err = frame.NewOpener(k); err != nil {
-		e.t.Fatal(err)
-	}
-}
-
 // What a heartbeat calls sent has left with all its parity; what it calls
 // accepted is all that the source has.
 func TestHeartbeatSaysWhatWasSent(t *testing.T) {
-	inBubble(t, nothing, func(b *bench) {
-		e := b.listenIn()
+	listening(t, nothing, unlimited, func(b *bench, e *ear) {
 		after(500 * time.Millisecond)
 		b.source.Add([]byte("one"), 10)
 		b.source.Add([]byte("two"), 20)
@@ -271,13 +209,16 @@ func TestCopiesAreAnnouncedInTheBatch(t *testing.T) {
 			frame.FlagCopiesFollow, frame.FlagRepeat | frame.FlagCopiesFollow, frame.FlagRepeat,
 		}},
 	} {
-		inBubble(t, func(cfg *send.Config) { cfg.Repeat = c.repeat }, func(b *bench) {
-			e := b.listenIn()
+		listening(t, func(cfg *send.Config) { cfg.Repeat = c.repeat }, unlimited, func(b *bench, e *ear) {
 			after(300 * time.Millisecond)
 			b.source.Add([]byte("again"), 1)
 			after(4 * time.Second)
-			if !slices.Equal(e.flags, c.want) {
-				b.t.Errorf("repeat %v: flags %v, want %v", c.repeat, e.flags, c.want)
+			var flags []uint8
+			for _, x := range e.batches(diode.Bulk) {
+				flags = append(flags, x.Flags)
+			}
+			if !slices.Equal(flags, c.want) {
+				b.t.Errorf("repeat %v: flags %v, want %v", c.repeat, flags, c.want)
 			}
 		})
 	}

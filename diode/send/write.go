@@ -89,6 +89,9 @@ func (st *stream) deadline(now time.Time, d time.Time) time.Time {
 		return d
 	}
 	d = st.copies.deadline(d)
+	if st.reader.resent > 0 {
+		return d
+	}
 	return st.asked.deadline(d, st.liveWaits())
 }
 
