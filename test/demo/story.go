@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/test/cable"
 )
 
 // bulk is the class that all of it travels in.
@@ -19,18 +20,18 @@ func (d *demo) story(ctx context.Context) error {
 		return err
 	}
 	d.say("✂ the cable is cut for %s", d.cut)
-	d.wire.cut.Store(true)
+	d.site.Wire.Cut()
 	if err := d.darkness(ctx); err != nil {
 		return err
 	}
-	d.wire.cut.Store(false)
-	d.say("the cable is whole again: %d frames have vanished", d.wire.lost.Load())
-	passed := nearAccepted(ctx, d.plant)
-	if err := d.until(ctx, "the far side is past the cut", func(ctx context.Context) bool { return farNext(ctx, d.dmz) > passed }); err != nil {
+	d.site.Wire.Mend()
+	d.say("the cable is whole again: %d frames have vanished", d.site.Wire.Lost())
+	passed := nearAccepted(ctx, d.site.Plant)
+	if err := d.until(ctx, "the far side is past the cut", func(ctx context.Context) bool { return farNext(ctx, d.site.DMZ) > passed }); err != nil {
 		return err
 	}
 	d.say("new messages arrive. What is missing is known exactly, on the far side alone:")
-	if err := d.typed(ctx, d.dmz, "diode", "gaps", linkName); err != nil {
+	if err := d.typed(ctx, d.site.DMZ, "diode", "gaps", cable.LinkName); err != nil {
 		return err
 	}
 	return d.resend(ctx)
@@ -41,7 +42,7 @@ func (d *demo) darkness(ctx context.Context) error {
 	cutCtx, end := context.WithTimeout(ctx, d.cut)
 	defer end()
 	err := d.until(cutCtx, "the far side notices", func(ctx context.Context) bool {
-		l, _ := d.dmz.link(ctx)
+		l, _ := d.site.DMZ.Link(ctx)
 		return strings.HasPrefix(l.State, "silent")
 	})
 	switch {
@@ -56,7 +57,7 @@ func (d *demo) darkness(ctx context.Context) error {
 
 // resend types on the near side what the far side says.
 func (d *demo) resend(ctx context.Context) error {
-	short, err := d.dmz.sluice(ctx, "diode", "gaps", linkName, "--short")
+	short, err := d.site.DMZ.Sluice(ctx, "diode", "gaps", cable.LinkName, "--short")
 	if err != nil {
 		return err
 	}
@@ -66,12 +67,12 @@ func (d *demo) resend(ctx context.Context) error {
 	}
 	d.say("somebody reads the range out over the telephone, and somebody types it at the plant:")
 	for _, r := range ranges {
-		if err := d.typed(ctx, d.plant, "diode", "resend", linkName, r, "--yes"); err != nil {
+		if err := d.typed(ctx, d.site.Plant, "diode", "resend", cable.LinkName, r, "--yes"); err != nil {
 			return err
 		}
 	}
 	return d.until(ctx, "the gap is filled", func(ctx context.Context) bool {
-		l, _ := d.dmz.link(ctx)
+		l, _ := d.site.DMZ.Link(ctx)
 		return len(l.Gaps) > 0 && openRanges(l) == 0
 	})
 }
@@ -82,10 +83,10 @@ func (d *demo) settle(ctx context.Context, sent int) error {
 	var t tally
 	err := d.until(ctx, "all messages are there", func(context.Context) bool {
 		var err error
-		t, err = count(readRecords(d.dmz.records()), sent)
+		t, err = count(d.site.DMZ.Records(), sent)
 		return err == nil && t.missing == 0
 	})
-	if err := d.typed(ctx, d.dmz, "diode", "gaps", linkName); err != nil {
+	if err := d.typed(ctx, d.site.DMZ, "diode", "gaps", cable.LinkName); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.w, "  messages sent     %d\n  arrived           %d\n  missing           %d\n  arrived twice     %d\n\n", sent, t.arrived, t.missing, t.twice)
@@ -99,8 +100,8 @@ func (d *demo) settle(ctx context.Context, sent int) error {
 	return nil
 }
 
-func nearAccepted(ctx context.Context, n *node) uint64 {
-	l, _ := n.link(ctx)
+func nearAccepted(ctx context.Context, n *cable.Node) uint64 {
+	l, _ := n.Link(ctx)
 	if l.Send == nil {
 		return 0
 	}
@@ -112,8 +113,8 @@ func nearAccepted(ctx context.Context, n *node) uint64 {
 	return 0
 }
 
-func farNext(ctx context.Context, n *node) uint64 {
-	l, _ := n.link(ctx)
+func farNext(ctx context.Context, n *cable.Node) uint64 {
+	l, _ := n.Link(ctx)
 	if l.Receive == nil {
 		return 0
 	}
@@ -131,13 +132,6 @@ func openRanges(l console.Link) uint64 {
 		n += t.OpenRanges
 	}
 	return n
-}
-
-// up reports whether both nodes are ready and the far one hears the near one.
-func (d *demo) up(ctx context.Context) bool {
-	_, plant := d.plant.link(ctx)
-	l, dmz := d.dmz.link(ctx)
-	return plant && dmz && l.State == "up"
 }
 
 func pause(ctx context.Context, t time.Duration) error {

@@ -1,4 +1,4 @@
-package main
+package cable
 
 import (
 	"context"
@@ -12,8 +12,9 @@ import (
 // maxDatagram is the largest UDP payload over IPv4 (RFC 768, RFC 791).
 const maxDatagram = 65507
 
-// wire is the cable between the two nodes: it forwards datagrams one way, and can be cut.
-type wire struct {
+// Wire is the cable between the two nodes: it forwards datagrams one way, and can be cut. Its methods are safe for
+// concurrent use.
+type Wire struct {
 	in   *net.UDPConn
 	out  *net.UDPConn
 	cut  atomic.Bool
@@ -21,7 +22,7 @@ type wire struct {
 }
 
 // newWire opens a cable that ends at an address.
-func newWire(ctx context.Context, to netip.AddrPort) (*wire, error) {
+func newWire(ctx context.Context, to netip.AddrPort) (*Wire, error) {
 	var lc net.ListenConfig
 	in, err := lc.ListenPacket(ctx, "udp4", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +33,7 @@ func newWire(ctx context.Context, to netip.AddrPort) (*wire, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wire: %w", err), in.Close())
 	}
-	w := &wire{in: in.(*net.UDPConn), out: out.(*net.UDPConn)}
+	w := &Wire{in: in.(*net.UDPConn), out: out.(*net.UDPConn)}
 	// As large as the kernel grants without privileges: bursts of the sender wait here while another process runs.
 	_ = w.in.SetReadBuffer(1 << 20)
 	_ = w.out.SetWriteBuffer(1 << 20)
@@ -40,13 +41,12 @@ func newWire(ctx context.Context, to netip.AddrPort) (*wire, error) {
 }
 
 // address is where the cable begins.
-func (w *wire) address() string { return w.in.LocalAddr().String() }
+func (w *Wire) address() string { return w.in.LocalAddr().String() }
 
 // run forwards until ctx ends.
-func (w *wire) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { _ = w.in.Close() })
+func (w *Wire) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { _ = w.close() })
 	defer stop()
-	defer w.out.Close() //nolint:errcheck // nothing is left to be done with it
 	buf := make([]byte, maxDatagram)
 	for {
 		n, err := w.in.Read(buf)
@@ -63,3 +63,14 @@ func (w *wire) run(ctx context.Context) {
 		}
 	}
 }
+
+func (w *Wire) close() error { return errors.Join(w.in.Close(), w.out.Close()) }
+
+// Cut makes everything vanish from now on.
+func (w *Wire) Cut() { w.cut.Store(true) }
+
+// Mend lets everything through again.
+func (w *Wire) Mend() { w.cut.Store(false) }
+
+// Lost is how many datagrams have vanished.
+func (w *Wire) Lost() uint64 { return w.lost.Load() }

@@ -1,4 +1,4 @@
-package main
+package cable
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 // The names in the quickstart's configuration.
 const (
-	linkName    = "plant-to-dmz"
+	LinkName    = "plant-to-dmz"
 	pairingName = "quickstart"
 	plantName   = "plant"
 	dmzName     = "dmz"
