@@ -3,6 +3,7 @@ package send_test
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,14 +34,14 @@ func TestCriticalOvertakesBacklog(t *testing.T) {
 			for range int(c.rate/8) * 6 / 500_000 {
 				b.source.Add(make([]byte, 500_000), 1)
 			}
-			after(time.Second)
+			b.after(time.Second)
 			var added []time.Duration
 			for range 50 {
 				added = append(added, time.Since(b.began))
 				critical.Add([]byte("alarm"), 1)
-				after(67 * time.Millisecond)
+				b.after(67 * time.Millisecond)
 			}
-			after(time.Second)
+			b.after(time.Second)
 			list := e.batches(diode.Critical)
 			if len(list) != 50 {
 				b.t.Fatalf("%d alarms", len(list))
@@ -69,7 +70,7 @@ func TestHeartbeatsAtTheLowestRate(t *testing.T) {
 			b.source.Add(make([]byte, 1<<20), 1)
 			critical.Add(make([]byte, 1<<20), 1)
 		}
-		after(10 * time.Minute)
+		b.after(10 * time.Minute)
 		beats := b.kinds(frame.KindHeartbeat)
 		for i := 1; i < len(beats); i++ {
 			if gap := beats[i].at - beats[i-1].at; gap > 1500*time.Millisecond {
@@ -96,14 +97,14 @@ func TestClassesDiffer(t *testing.T) {
 		own.Parity, own.MaxDelay, own.Repeat = 1, time.Millisecond, []time.Duration{}
 		c.Classes[diode.Critical] = own
 	}, func(b *bench) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		b.source.Add(make([]byte, 20_000), 1)
 		critical.Add(make([]byte, 20_000), 1)
-		after(400 * time.Millisecond)
+		b.after(400 * time.Millisecond)
 		if b.source.SentThrough() != 0 || critical.SentThrough() != 1 {
 			b.t.Errorf("sent through %d and %d before the repeat", b.source.SentThrough(), critical.SentThrough())
 		}
-		after(2 * time.Second)
+		b.after(2 * time.Second)
 		var closed [2]time.Duration
 		for _, x := range b.kinds(frame.KindShard) {
 			if x.h.Code == frame.CodeOpen {
@@ -147,11 +148,11 @@ func TestWhatBatchesAndHeartbeatsSay(t *testing.T) {
 		c.Classes[diode.Bulk] = send.ClassConfig{Source: dated{src, oldest}, Epoch: epoch}
 	}, unlimited, func(b *bench, e *ear) {
 		b.source.Add([]byte("x"), 1)
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		b.link.Fail(syscall.ENETDOWN)
-		after(2 * time.Second)
+		b.after(2 * time.Second)
 		b.link.Fail(nil)
-		after(4 * time.Second)
+		b.after(4 * time.Second)
 		beat := e.beats[len(e.beats)-1]
 		if s := beat.Series[0]; s.Epoch != epoch || !s.Oldest.Equal(oldest) || s.Class != diode.Bulk {
 			b.t.Errorf("%+v", s)
@@ -176,35 +177,43 @@ func TestWhatBatchesAndHeartbeatsSay(t *testing.T) {
 // sender goes back as after an error.
 func TestReady(t *testing.T) {
 	no := errors.New("neighbour entry is missing")
-	answer, asked := no, 0
+	var ready atomic.Bool
+	var asked atomic.Int64
 	listening(t, func(c *send.Config) {
-		c.Ready = func() error { asked++; return answer }
+		c.Ready = func() error {
+			asked.Add(1)
+			if !ready.Load() {
+				return no
+			}
+			return nil
+		}
 	}, unlimited, func(b *bench, e *ear) {
 		b.source.Add([]byte("first"), 1)
-		after(3 * time.Second)
-		if st := b.tx.Stats(); len(b.sent) > 0 || !st.Holding || asked < 25 || asked > 35 {
-			b.t.Fatalf("%d frames, asked %d times, %+v", len(b.sent), asked, st)
+		b.after(3 * time.Second)
+		if st := b.tx.Stats(); len(b.sent) > 0 || !st.Holding || asked.Load() < 25 || asked.Load() > 35 {
+			b.t.Fatalf("%d frames, asked %d times, %+v", len(b.sent), asked.Load(), st)
 		}
-		answer = nil
-		after(time.Second)
+		ready.Store(true)
+		b.after(time.Second)
 		if n := len(b.kinds(frame.KindAnnounce)); n < 8 || b.source.SentThrough() != 1 {
 			b.t.Errorf("%d announcements, sent through %d", n, b.source.SentThrough())
 		}
-		answer = no
-		after(150 * time.Millisecond)
+		ready.Store(false)
+		b.after(150 * time.Millisecond)
 		before := len(b.sent)
 		b.source.Add([]byte("second"), 1)
-		after(5 * time.Second)
+		b.after(5 * time.Second)
 		if len(b.sent) > before || b.source.SentThrough() != 1 || !b.tx.Stats().Holding {
 			b.t.Errorf("%d frames left while it was not ready", len(b.sent)-before)
 		}
-		answer, asked = nil, 0
-		after(10 * time.Second)
+		ready.Store(true)
+		asked.Store(0)
+		b.after(10 * time.Second)
 		if got := seqs(e.batches(diode.Bulk)); !slices.Equal(got, []uint64{1, 1, 2}) || b.source.SentThrough() != 2 {
 			b.t.Errorf("left: %v, sent through %d", got, b.source.SentThrough())
 		}
-		if asked > 105 {
-			b.t.Errorf("asked %d times in 10 s", asked)
+		if asked.Load() > 105 {
+			b.t.Errorf("asked %d times in 10 s", asked.Load())
 		}
 	})
 }
@@ -212,15 +221,15 @@ func TestReady(t *testing.T) {
 // A device queue that stays full is a link that takes nothing.
 func TestNoBufferSpaceForLongIsHeld(t *testing.T) {
 	inBubble(t, nothing, func(b *bench) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		b.source.Add([]byte("x"), 1)
 		b.link.Fail(syscall.ENOBUFS)
-		after(5 * time.Second)
+		b.after(5 * time.Second)
 		if st := b.tx.Stats(); !st.Holding || b.source.SentThrough() != 0 {
 			b.t.Errorf("%+v", st)
 		}
 		b.link.Fail(nil)
-		after(time.Second)
+		b.after(time.Second)
 		if st := b.tx.Stats(); st.Holding || b.source.SentThrough() != 1 {
 			b.t.Errorf("sent through %d, %+v", b.source.SentThrough(), st)
 		}
@@ -231,18 +240,19 @@ func TestNoBufferSpaceForLongIsHeld(t *testing.T) {
 // sees each batch first right behind the one before.
 func TestSeriesIsUnbrokenAfterErrors(t *testing.T) {
 	for _, repeat := range [][]time.Duration{nil, {200 * time.Millisecond}} {
-		s := &shelf{slow: 3 * time.Millisecond}
+		s := &shelf{}
+		s.slow.Store(int64(3 * time.Millisecond))
 		listening(t, shelved(s, func(c *send.Config) { c.RateBits, c.Repeat, c.Interleave = 40_000_000, repeat, 2 }), unlimited, func(b *bench, e *ear) {
 			for range 120 {
 				b.source.Add(make([]byte, 30_000), 1)
 			}
 			for i := range 4 {
-				after(250 * time.Millisecond)
+				b.after(250 * time.Millisecond)
 				b.link.Fail(syscall.ENETDOWN)
-				after(time.Duration(50+i*70) * time.Millisecond)
+				b.after(time.Duration(50+i*70) * time.Millisecond)
 				b.link.Fail(nil)
 			}
-			after(20 * time.Second)
+			b.after(20 * time.Second)
 			b.checkUnbroken(e.batches(diode.Bulk), 120)
 			if b.source.SentThrough() != 120 {
 				b.t.Errorf("sent through %d", b.source.SentThrough())

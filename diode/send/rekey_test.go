@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -87,9 +88,9 @@ func TestSessionsFollowEachOther(t *testing.T) {
 				}
 				for range 150 {
 					critical.Add([]byte("alarm"), 1)
-					after(40 * time.Millisecond)
+					b.after(40 * time.Millisecond)
 				}
-				after(10 * time.Second)
+				b.after(10 * time.Second)
 				if n := e.checkChanges(frame.MaxFrames); n < 4 {
 					t.Errorf("%s: %d sessions", name, n)
 				}
@@ -132,7 +133,7 @@ func (e *ear) checkNoPause(until, limit time.Duration) {
 // With an idle link the next session comes by heartbeats alone.
 func TestIdleSessionEnds(t *testing.T) {
 	listening(t, nothing, func(s *send.Sender) { s.SetLimits(frame.MaxFrames, frame.MaxFrames, 10*time.Second) }, func(b *bench, e *ear) {
-		after(25 * time.Second)
+		b.after(25 * time.Second)
 		if n := e.checkChanges(frame.MaxFrames); n != 3 {
 			b.t.Errorf("%d sessions in 25 s", n)
 		}
@@ -147,7 +148,7 @@ func TestIdleSessionEnds(t *testing.T) {
 // Each session begins with heartbeats in a row: they place its batches.
 func TestSessionBeginsWithHeartbeats(t *testing.T) {
 	listening(t, nothing, func(s *send.Sender) { s.SetLimits(frame.MaxFrames, frame.MaxFrames, 5*time.Second) }, func(b *bench, e *ear) {
-		after(12 * time.Second)
+		b.after(12 * time.Second)
 		first := map[uint64]time.Duration{}
 		count := map[uint64]int{}
 		for _, x := range e.beats {
@@ -167,10 +168,10 @@ func TestSessionBeginsWithHeartbeats(t *testing.T) {
 }
 
 // fullDisk is a send.Room on which nothing can be stored while full.
-type fullDisk struct{ full bool }
+type fullDisk struct{ full atomic.Bool }
 
 func (d *fullDisk) Do(f func() error) error {
-	if d.full {
+	if d.full.Load() {
 		return syscall.ENOSPC
 	}
 	return f()
@@ -179,16 +180,17 @@ func (d *fullDisk) Do(f func() error) error {
 // A sender that cannot store its session number sends nothing, says so, and
 // begins by itself when it can.
 func TestFullDiskAtStart(t *testing.T) {
-	disk := &fullDisk{full: true}
+	disk := &fullDisk{}
+	disk.full.Store(true)
 	inBubble(t, func(c *send.Config) { c.Room = disk }, func(b *bench) {
 		b.source.Add([]byte("x"), 1)
-		after(10 * time.Second)
+		b.after(10 * time.Second)
 		st := b.tx.Stats()
 		if len(b.sent) > 0 || st.SessionProblem == "" || st.Session != 0 {
 			b.t.Errorf("%d frames, %+v", len(b.sent), st)
 		}
-		disk.full = false
-		after(2 * time.Second)
+		disk.full.Store(false)
+		b.after(2 * time.Second)
 		if st := b.tx.Stats(); st.SessionProblem != "" || b.source.SentThrough() != 1 {
 			b.t.Errorf("sent through %d, %+v", b.source.SentThrough(), st)
 		}
@@ -201,18 +203,18 @@ func TestFullDiskAtChange(t *testing.T) {
 	const last = 4000
 	disk := &fullDisk{}
 	listening(t, func(c *send.Config) { c.Room, c.RateBits = disk, 10_000_000 }, func(s *send.Sender) { s.SetLimits(1000, last, time.Hour) }, func(b *bench, e *ear) {
-		after(time.Second)
-		disk.full = true
+		b.after(time.Second)
+		disk.full.Store(true)
 		for range 40 {
 			b.source.Add(make([]byte, 256<<10), 1)
 		}
-		after(20 * time.Second)
+		b.after(20 * time.Second)
 		st := b.tx.Stats()
 		if !st.Holding || st.Holds != 1 || st.SessionProblem == "" || b.source.SentThrough() == 40 {
 			b.t.Errorf("sent through %d, %+v", b.source.SentThrough(), st)
 		}
-		disk.full = false
-		after(20 * time.Second)
+		disk.full.Store(false)
+		b.after(20 * time.Second)
 		if st := b.tx.Stats(); st.Holding || st.SessionProblem != "" || b.source.SentThrough() != 40 {
 			b.t.Errorf("sent through %d, %+v", b.source.SentThrough(), st)
 		}
@@ -253,13 +255,13 @@ func TestSessionNumbersAheadOfTheClock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}, func(b *bench) {
-		after(time.Second)
+		b.after(time.Second)
 		if st := b.tx.Stats(); st.SessionAhead < year-time.Minute || st.SessionAhead > year+time.Minute {
 			t.Errorf("%v ahead", st.SessionAhead)
 		}
 	})
 	inBubble(t, nothing, func(b *bench) {
-		after(time.Second)
+		b.after(time.Second)
 		if st := b.tx.Stats(); st.SessionAhead != 0 {
 			t.Errorf("%v ahead", st.SessionAhead)
 		}

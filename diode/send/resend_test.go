@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,14 +18,14 @@ import (
 // shelf is a source that keeps batches from one on only, and can be slow.
 type shelf struct {
 	*linktest.Source
-	from  uint64
 	epoch map[uint64][16]byte
-	slow  time.Duration
+	from  atomic.Uint64
+	slow  atomic.Int64 // nanoseconds
 }
 
 func (s *shelf) Read(seq uint64, buf []byte) (diode.Batch, error) {
-	time.Sleep(s.slow)
-	if seq < s.from {
+	time.Sleep(time.Duration(s.slow.Load()))
+	if seq < s.from.Load() {
 		return diode.Batch{}, linktest.ErrNotThere
 	}
 	b, err := s.Source.Read(seq, buf)
@@ -34,7 +35,7 @@ func (s *shelf) Read(seq uint64, buf []byte) (diode.Batch, error) {
 
 func (s *shelf) Bounds() (first, next, sum uint64) {
 	_, next, sum = s.Source.Bounds()
-	return max(s.from, 1), next, sum
+	return max(s.from.Load(), 1), next, sum
 }
 
 // shelved puts a shelf in place of the bulk source.
@@ -70,8 +71,8 @@ func TestResend(t *testing.T) {
 		for i := range 40 {
 			b.source.Add(make([]byte, 1000+i), 1)
 		}
-		after(time.Second)
-		s.from = 11
+		b.after(time.Second)
+		s.from.Store(11)
 		if _, err := b.tx.Resend(diode.Bulk, []diode.Range{{First: 20, Last: 22}, {First: 9, Last: 12}, {First: 21, Last: 23}, {First: 3, Last: 4}}); err != nil {
 			b.t.Fatal(err)
 		}
@@ -79,7 +80,7 @@ func TestResend(t *testing.T) {
 		if err != nil || state.Queued != 6 || state.Missing != 4 {
 			b.t.Errorf("%+v %v", state, err)
 		}
-		after(time.Second)
+		b.after(time.Second)
 		list := e.resent()
 		if got := seqs(list); !slices.Equal(got, []uint64{11, 12, 20, 21, 22, 23}) {
 			b.t.Errorf("resent %v", got)
@@ -105,7 +106,7 @@ func TestResendIsRefused(t *testing.T) {
 		for range 5 {
 			b.source.Add([]byte("x"), 1)
 		}
-		after(time.Second)
+		b.after(time.Second)
 		many := make([]diode.Range, 70_000)
 		for i := range many {
 			many[i] = diode.Range{First: 1, Last: 1}
@@ -124,7 +125,7 @@ func TestResendIsRefused(t *testing.T) {
 		if _, err := b.tx.Resend(diode.Critical, nil); !errors.Is(err, send.ErrResend) {
 			b.t.Errorf("no such class: %v", err)
 		}
-		after(time.Second)
+		b.after(time.Second)
 		if st := b.tx.Stats().Resend; st.Sent != 1 || st.Queued != 0 {
 			b.t.Errorf("%+v", st)
 		}
@@ -140,7 +141,7 @@ func TestResendRate(t *testing.T) {
 			for range 200 {
 				b.source.Add(make([]byte, 50_000), 1)
 			}
-			after(5 * time.Second)
+			b.after(5 * time.Second)
 			if busy {
 				for range 2000 {
 					b.source.Add(make([]byte, 50_000), 1)
@@ -149,7 +150,7 @@ func TestResendRate(t *testing.T) {
 			if _, err := b.tx.Resend(diode.Bulk, []diode.Range{{First: 1, Last: 200}}); err != nil {
 				b.t.Fatal(err)
 			}
-			after(5 * time.Second)
+			b.after(5 * time.Second)
 			n := len(e.resent())
 			least, most := 70, 90 // 5 s of 1 MB/s, a sixth of it parity and headers
 			if busy {
@@ -172,16 +173,16 @@ func TestResendSurvivesAHold(t *testing.T) {
 		for range 50 {
 			b.source.Add(make([]byte, 50_000), 1)
 		}
-		after(10 * time.Second)
-		s.slow = 10 * time.Millisecond
+		b.after(10 * time.Second)
+		s.slow.Store(int64(10 * time.Millisecond))
 		if _, err := b.tx.Resend(diode.Bulk, []diode.Range{{First: 1, Last: 50}}); err != nil {
 			b.t.Fatal(err)
 		}
-		after(time.Second)
+		b.after(time.Second)
 		b.link.Fail(syscall.ENETDOWN)
-		after(time.Second)
+		b.after(time.Second)
 		b.link.Fail(nil)
-		after(20 * time.Second)
+		b.after(20 * time.Second)
 		got := seqs(e.resent())
 		slices.Sort(got)
 		if got = slices.Compact(got); len(got) != 50 || b.tx.Stats().Resend.Queued != 0 {
@@ -193,12 +194,13 @@ func TestResendSurvivesAHold(t *testing.T) {
 // A source that is slow to read keeps neither heartbeats nor new batches
 // waiting.
 func TestSlowReadsDoNotStall(t *testing.T) {
-	s := &shelf{slow: 20 * time.Second}
+	s := &shelf{}
+	s.slow.Store(int64(20 * time.Second))
 	listening(t, shelved(s, func(c *send.Config) { c.Repeat = []time.Duration{time.Second} }), unlimited, func(b *bench, e *ear) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		for range 20 {
 			b.source.Add([]byte("x"), 1)
-			after(500 * time.Millisecond)
+			b.after(500 * time.Millisecond)
 		}
 		list := e.batches(diode.Bulk)
 		if len(list) != 20 || b.tx.Stats().Copies != 0 {
@@ -207,8 +209,8 @@ func TestSlowReadsDoNotStall(t *testing.T) {
 		if n := len(b.kinds(frame.KindHeartbeat)); n < 10 {
 			b.t.Errorf("%d heartbeats in 10 s", n)
 		}
-		s.slow = 0
-		after(2 * time.Minute)
+		s.slow.Store(0)
+		b.after(2 * time.Minute)
 		if st := b.tx.Stats(); st.Copies != 20 || b.source.SentThrough() != 20 {
 			b.t.Errorf("sent through %d, %+v", b.source.SentThrough(), st)
 		}

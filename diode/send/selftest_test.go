@@ -25,14 +25,14 @@ func TestSelfTest(t *testing.T) {
 		for range 20 {
 			b.source.Add(make([]byte, 500_000), 1)
 		}
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		done := b.test(b.t.Context(), send.TestPlan{Rates: rates, Each: 2 * time.Second})
-		after(time.Second)
+		b.after(time.Second)
 		b.source.Add([]byte("waits"), 1)
 		if err := <-done; err != nil {
 			b.t.Fatal(err)
 		}
-		after(5 * time.Second)
+		b.after(5 * time.Second)
 		next := uint32(0)
 		for i, x := range e.tests {
 			if i > 0 && x.Step != e.tests[i-1].Step {
@@ -89,10 +89,10 @@ func (e *ear) checkSteps(rates []uint64, each time.Duration) {
 func TestSelfTestEndsEarly(t *testing.T) {
 	plan := send.TestPlan{Rates: []uint64{1_000_000}, Each: 10 * time.Second}
 	inBubble(t, nothing, func(b *bench) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		ctx, cancel := context.WithCancel(b.t.Context())
 		done := b.test(ctx, plan)
-		after(time.Second)
+		b.after(time.Second)
 		if err := b.tx.Test(b.t.Context(), plan); !errors.Is(err, send.ErrTestRuns) {
 			b.t.Errorf("a second test: %v", err)
 		}
@@ -101,20 +101,20 @@ func TestSelfTestEndsEarly(t *testing.T) {
 			b.t.Errorf("%v", err)
 		}
 		b.source.Add([]byte("x"), 1)
-		after(time.Second)
+		b.after(time.Second)
 		if b.source.SentThrough() != 1 {
 			b.t.Error("data still waits after the test")
 		}
 		done = b.test(b.t.Context(), plan)
-		after(time.Second)
+		b.after(time.Second)
 		b.link.Fail(syscall.ENETDOWN)
 		if err := <-done; !errors.Is(err, syscall.ENETDOWN) {
 			b.t.Errorf("%v", err)
 		}
 		b.link.Fail(nil)
-		after(time.Second)
+		b.after(time.Second)
 		done = b.test(b.t.Context(), plan)
-		after(time.Second)
+		b.after(time.Second)
 		if err := b.stop(); err != nil {
 			b.t.Error(err)
 		}

@@ -127,6 +127,12 @@ func after(d time.Duration) {
 	synctest.Wait()
 }
 
+// after lets time pass. Whoever looked at what was sent has done so before.
+func (b *bench) after(d time.Duration) {
+	b.link.Counts() // the tap runs under the same lock
+	after(d)
+}
+
 func nothing(*send.Config) {}
 
 func (b *bench) kinds(k frame.Kind) (list []onWire) {
@@ -141,7 +147,7 @@ func (b *bench) kinds(k frame.Kind) (list []onWire) {
 func TestSessionIsAnnouncedBeforeData(t *testing.T) {
 	inBubble(t, nothing, func(b *bench) {
 		b.source.Add([]byte("x"), 1)
-		after(time.Second)
+		b.after(time.Second)
 		announced, beats := 0, 0
 		for _, x := range b.sent {
 			switch {
@@ -167,14 +173,14 @@ func TestSessionIsAnnouncedBeforeData(t *testing.T) {
 // parts over 50 ms, and only then it counts as sent.
 func TestSmallBlockSpreadsItsParity(t *testing.T) {
 	inBubble(t, nothing, func(b *bench) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		began := len(b.sent)
 		b.source.Add([]byte("alarm"), 1)
-		after(40 * time.Millisecond)
+		b.after(40 * time.Millisecond)
 		if got := b.source.SentThrough(); got != 0 {
 			t.Errorf("sent through %d before its parity left", got)
 		}
-		after(100 * time.Millisecond)
+		b.after(100 * time.Millisecond)
 		if got := b.source.SentThrough(); got != 1 {
 			t.Errorf("sent through %d", got)
 		}
@@ -204,7 +210,7 @@ func TestPacingInWireBytes(t *testing.T) {
 		for range 100 {
 			b.source.Add(make([]byte, 256<<10), 1)
 		}
-		after(20 * time.Second)
+		b.after(20 * time.Second)
 		b.checkRate(rate, 10_000)
 		beats := b.kinds(frame.KindHeartbeat)
 		for i := 1; i < len(beats); i++ {
@@ -223,7 +229,7 @@ func TestClassesShareTheLine(t *testing.T) {
 			b.source.Add(make([]byte, 100<<10), 1)
 			critical.Add(make([]byte, 100<<10), 1)
 		}
-		after(10 * time.Second)
+		b.after(10 * time.Second)
 		var bytes [2]int
 		for _, x := range b.kinds(frame.KindShard) {
 			bytes[x.h.Class] += x.size
@@ -237,13 +243,13 @@ func TestClassesShareTheLine(t *testing.T) {
 
 func TestRepeatsAndSent(t *testing.T) {
 	inBubble(t, func(c *send.Config) { c.Repeat = []time.Duration{time.Second, 3 * time.Second} }, func(b *bench) {
-		after(300 * time.Millisecond)
+		b.after(300 * time.Millisecond)
 		b.source.Add([]byte("again"), 1)
-		after(3 * time.Second)
+		b.after(3 * time.Second)
 		if got := b.source.SentThrough(); got != 0 {
 			t.Errorf("sent through %d before the last repeat", got)
 		}
-		after(200 * time.Millisecond)
+		b.after(200 * time.Millisecond)
 		if got := b.source.SentThrough(); got != 1 {
 			t.Errorf("sent through %d", got)
 		}
@@ -261,15 +267,15 @@ func TestHoldAndRewind(t *testing.T) {
 			for range 3 {
 				b.source.Add([]byte("before"), 1)
 			}
-			after(time.Second)
+			b.after(time.Second)
 			b.link.Fail(os.NewSyscallError("write", cause))
 			b.source.Add([]byte("during"), 1)
-			after(10 * time.Second)
+			b.after(10 * time.Second)
 			if st := b.tx.Stats(); !st.Holding || st.HoldingCause == "" || b.source.SentThrough() != 3 {
 				t.Errorf("%v: sent through %d, %+v", cause, b.source.SentThrough(), st)
 			}
 			b.link.Fail(nil)
-			after(time.Second)
+			b.after(time.Second)
 			st := b.tx.Stats()
 			if st.Holding || st.Holds != 1 || b.source.SentThrough() != 4 || st.Copies != 3+1 {
 				t.Errorf("%v: sent through %d, %+v", cause, b.source.SentThrough(), st)
@@ -280,12 +286,12 @@ func TestHoldAndRewind(t *testing.T) {
 
 func TestNoBufferSpaceIsRetriedWithoutRewind(t *testing.T) {
 	inBubble(t, nothing, func(b *bench) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		b.link.Fail(syscall.ENOBUFS)
 		b.source.Add([]byte("x"), 1)
-		after(100 * time.Millisecond)
+		b.after(100 * time.Millisecond)
 		b.link.Fail(nil)
-		after(200 * time.Millisecond)
+		b.after(200 * time.Millisecond)
 		if st := b.tx.Stats(); st.Holds != 0 || st.Copies != 0 || b.source.SentThrough() != 1 {
 			t.Errorf("%+v", st)
 		}
@@ -295,10 +301,10 @@ func TestNoBufferSpaceIsRetriedWithoutRewind(t *testing.T) {
 func TestFullBlocksAndInterleaving(t *testing.T) {
 	for _, depth := range []int{1, 4} {
 		inBubble(t, func(c *send.Config) { c.Interleave, c.RateBits = depth, 1_000_000_000 }, func(b *bench) {
-			after(500 * time.Millisecond)
+			b.after(500 * time.Millisecond)
 			b.source.Add(make([]byte, 1<<20), 1)
 			b.source.Add(make([]byte, 1<<20), 1)
-			after(time.Second)
+			b.after(time.Second)
 			inRow, longest, open := 0, 0, 0
 			var last uint64
 			for i, x := range b.kinds(frame.KindShard) {
@@ -337,7 +343,7 @@ func TestOversizeBatchIsLeftOut(t *testing.T) {
 	inBubble(t, nothing, func(b *bench) {
 		b.source.Add(make([]byte, diode.MaxBatchBytes+1), 1)
 		b.source.Add([]byte("next"), 1)
-		after(time.Second)
+		b.after(time.Second)
 		if st := b.tx.Stats(); st.Oversize != 1 || st.Batches != 1 || b.source.SentThrough() != 2 {
 			t.Errorf("sent through %d, %+v", b.source.SentThrough(), st)
 		}
@@ -451,10 +457,10 @@ func TestConfigIsChecked(t *testing.T) {
 // Data that has left while its block was open is not held back by the block.
 func TestWholeShardsLeaveAtOnce(t *testing.T) {
 	inBubble(t, func(c *send.Config) { c.MaxDelay = 200 * time.Millisecond; c.RateBits = 1_000_000_000 }, func(b *bench) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		began := len(b.sent)
 		b.source.Add(bytes.Repeat([]byte("x"), 10*1408), 1)
-		after(time.Millisecond)
+		b.after(time.Millisecond)
 		if got := len(b.sent[began:]); got < 10 {
 			t.Errorf("%d frames left in the first millisecond", got)
 		}

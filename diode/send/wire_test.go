@@ -18,12 +18,12 @@ func TestCountersNeverRepeat(t *testing.T) {
 		for range 6 {
 			b.source.Add(make([]byte, 1<<20), 1)
 		}
-		after(time.Second)
+		b.after(time.Second)
 		b.link.Fail(syscall.ENETDOWN)
 		b.source.Add([]byte("during"), 1)
-		after(time.Second)
+		b.after(time.Second)
 		b.link.Fail(nil)
-		after(time.Second)
+		b.after(time.Second)
 		var next uint64
 		for _, x := range b.sent {
 			if x.h.Kind == frame.KindAnnounce {
@@ -46,15 +46,15 @@ func TestEveryShardLeaves(t *testing.T) {
 		inBubble(t, func(c *send.Config) {
 			c.Interleave, c.RateBits, c.MaxDelay = depth, 1_000_000_000, time.Millisecond
 		}, func(b *bench) {
-			after(500 * time.Millisecond)
+			b.after(500 * time.Millisecond)
 			b.source.Add(make([]byte, 1<<20), 1)
 			b.source.Add(make([]byte, 1<<20), 1)
-			after(time.Second)
+			b.after(time.Second)
 			for range 100 { // more small blocks than may hold their parity back
 				b.source.Add([]byte("alarm"), 1)
-				after(1500 * time.Microsecond)
+				b.after(1500 * time.Microsecond)
 			}
-			after(time.Second)
+			b.after(time.Second)
 			b.checkBlocks()
 		})
 	}
@@ -91,18 +91,18 @@ func (b *bench) checkBlocks() {
 // A batch whose block waits for others to alternate with is not sent.
 func TestInterleavedBlockIsNotSentBeforeItLeaves(t *testing.T) {
 	inBubble(t, func(c *send.Config) { c.Interleave, c.RateBits = 4, 1_000_000_000 }, func(b *bench) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		before, _ := b.link.Counts()
 		b.source.Add([]byte("ends in the first block"), 1)
 		b.source.Add(make([]byte, 400<<10), 1)
-		after(time.Millisecond)
+		b.after(time.Millisecond)
 		if n, _ := b.link.Counts(); n != before {
 			b.t.Fatalf("%d frames left at once: nothing to test", n-before)
 		}
 		if got := b.source.SentThrough(); got != 0 {
 			b.t.Errorf("sent through %d before a frame left", got)
 		}
-		after(time.Second)
+		b.after(time.Second)
 		if got := b.source.SentThrough(); got != 2 {
 			b.t.Errorf("sent through %d", got)
 		}
@@ -118,7 +118,7 @@ func TestPacingOfBursts(t *testing.T) {
 		for range 40 {
 			b.source.Add(make([]byte, 1<<20), 1)
 		}
-		after(time.Second)
+		b.after(time.Second)
 		b.checkRate(rate, slack)
 		var next uint64
 		for _, x := range b.sent {
@@ -161,7 +161,7 @@ func TestHeartbeatDoesNotWaitForTokens(t *testing.T) {
 		for range 4 {
 			b.source.Add(make([]byte, 1<<20), 1)
 		}
-		after(10 * time.Second)
+		b.after(10 * time.Second)
 		for i, x := range b.sent {
 			if x.h.Kind != frame.KindHeartbeat {
 				continue
@@ -180,12 +180,12 @@ func TestHeartbeatDoesNotWaitForTokens(t *testing.T) {
 // accepted is all that the source has.
 func TestHeartbeatSaysWhatWasSent(t *testing.T) {
 	listening(t, nothing, unlimited, func(b *bench, e *ear) {
-		after(500 * time.Millisecond)
+		b.after(500 * time.Millisecond)
 		b.source.Add([]byte("one"), 10)
 		b.source.Add([]byte("two"), 20)
-		after(660 * time.Millisecond)
+		b.after(660 * time.Millisecond)
 		b.source.Add([]byte("three"), 40) // its parity leaves after the heartbeat at 1.175 s
-		after(100 * time.Millisecond)
+		b.after(100 * time.Millisecond)
 		if len(e.beats) != 4 || len(e.beats[3].Series) != 1 {
 			b.t.Fatalf("%+v", e.beats)
 		}
@@ -210,9 +210,9 @@ func TestCopiesAreAnnouncedInTheBatch(t *testing.T) {
 		}},
 	} {
 		listening(t, func(cfg *send.Config) { cfg.Repeat = c.repeat }, unlimited, func(b *bench, e *ear) {
-			after(300 * time.Millisecond)
+			b.after(300 * time.Millisecond)
 			b.source.Add([]byte("again"), 1)
-			after(4 * time.Second)
+			b.after(4 * time.Second)
 			var flags []uint8
 			for _, x := range e.batches(diode.Bulk) {
 				flags = append(flags, x.Flags)
