@@ -79,10 +79,12 @@ func (l *Ledger) Declare(g diode.Gap, m Mark) error {
 	})
 }
 
-// Evict notes that something stored is given up by the far spool and is missing
-// again: m is the place of what is given up. Evictions of one class come in the
-// order of their marks, which are others than those of Declare and Fill. They
-// are on disk when Evict returns nil: only then the far spool may forget them.
+// Evict notes that a stored batch is given up by the far spool, with all entries
+// before it, and is missing again: m is its place. Gaps that are given up stay
+// what they are, and are not told. Evictions of one class come in the order of
+// their marks, which are others than those of Declare and Fill; an eviction may
+// come before what Declare and Fill say of that place. It is on disk when Evict
+// returns nil: only then the far spool may forget the batch.
 func (l *Ledger) Evict(g diode.Gap, m Mark) error {
 	return l.change(call{mark: m, now: true, evictions: true}, g, func(g diode.Gap) {
 		for _, p := range l.state.fresh(g) {
@@ -94,13 +96,12 @@ func (l *Ledger) Evict(g diode.Gap, m Mark) error {
 }
 
 // Fill notes that a batch came late and is durable in the far spool. It says
-// whether the batch was missing. Marks and errors are as with Declare.
+// whether the batch was missing. Marks and errors are as with Declare. A batch
+// that was evicted since, as Evict has said already, stays missing.
 func (l *Ledger) Fill(f Filled, m Mark) (wasOpen bool, err error) {
 	g := diode.Gap{Epoch: f.Epoch, Class: f.Class, First: f.Seq, Last: f.Seq, Weight: uint64(f.Weight), WeightKnown: true, DeclaredAt: f.At}
 	err = l.change(call{mark: m, now: m.Seq == 0}, g, func(g diode.Gap) {
-		x := l.state.seriesOf(g)
-		if _, wasOpen = x.find(g.First); !wasOpen {
-			l.state.dropEmpty(g)
+		if wasOpen = l.state.isOpen(g) && !l.state.stale(m, true); !wasOpen {
 			return
 		}
 		l.note(event{kind: kindFilled, how: f.How, gap: g, mark: m})
@@ -182,11 +183,12 @@ func (l *Ledger) change(c call, g diode.Gap, f func(diode.Gap)) error {
 		l.giveUp(g.DeclaredAt)
 	}
 	waiting := len(l.pending)
+	due := waiting >= l.next
 	l.mu.Unlock()
 	if c.now {
 		return l.syncPending()
 	}
-	if waiting >= autoSync {
+	if due {
 		if err := l.Sync(); err != nil {
 			l.log.Warn("gap ledger: events wait for the disk", "bytes", waiting, "error", err)
 		}
@@ -259,6 +261,15 @@ func (s *state) oldest() diode.Gap {
 func (s *state) stale(m Mark, evictions bool) bool {
 	now := s.marks(evictions)[m.Class]
 	return m.Seq != 0 && m.Spool == now.Spool && m.Seq <= now.Seq
+}
+
+func (s *state) isOpen(g diode.Gap) bool {
+	x := s.series[seriesKey{g.Epoch, g.Class}]
+	if x == nil {
+		return false
+	}
+	_, open := x.find(g.First)
+	return open
 }
 
 // strange says that a mark does not prove that what stands there is new.

@@ -16,10 +16,9 @@ const (
 	defaultRanges = 65536
 	maxRanges     = 65536
 	defaultClosed = 4096
-	defaultBytes  = 40 << 20
 	// entryBytes is the largest size of a declaration with one range in a
 	// compacted log, rounded up.
-	entryBytes = 288
+	entryBytes = 256
 	// autoSync is how many bytes of events may wait before they are written
 	// without being asked for; pendingLimit is when further ones are refused,
 	// because they cannot be written (ours).
@@ -49,8 +48,10 @@ type Mark struct {
 
 // Options say how large a ledger may become. Zero values take the default named.
 type Options struct {
-	// MaxBytes bounds the log; 0 = 40 MiB. A compaction needs up to half as
-	// much beside it for a moment.
+	// MaxBytes bounds the log; 0 = the least that the other two allow, 39 MiB
+	// with their defaults. The log is compacted from 1 MiB on, or four times
+	// what it was after the last time; beside it this needs up to half of
+	// MaxBytes for a moment.
 	MaxBytes int64
 	// MaxRanges bounds the ranges that are open, at most 65,536; 0 = 65,536.
 	// What exceeds it becomes final, the oldest first, with WhyFull.
@@ -79,6 +80,7 @@ type Ledger struct {
 	written marks  // of the state, as far as they stand in pending or on disk
 	durable marks  // on disk
 	failed  error  // of the last attempt to write; nil = it went well
+	next    int    // bytes of pending from which they are written unasked
 	told    bool   // that ranges were given up
 	closed  bool
 	damaged bool
@@ -112,7 +114,7 @@ func (o Options) withDefaults() Options {
 		o.KeepClosed = defaultClosed
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = defaultBytes
+		o.MaxBytes = o.leastBytes()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -123,11 +125,17 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// leastBytes is twice what a compacted log may have, so that there is always
+// room for events behind it.
+func (o Options) leastBytes() int64 {
+	return 2 * (entryBytes*int64(o.MaxRanges+o.KeepClosed+closedSlack) + 2*compactFrom)
+}
+
 func (o Options) check() error {
 	if o.MaxRanges < 1 || o.MaxRanges > maxRanges || o.KeepClosed < 1 {
 		return fmt.Errorf("%d open ranges and %d closed declarations: expected 1 to %d, and at least 1", o.MaxRanges, o.KeepClosed, maxRanges)
 	}
-	if need := 2 * (entryBytes*int64(o.MaxRanges+o.KeepClosed+closedSlack) + 2*compactFrom); o.MaxBytes < need {
+	if need := o.leastBytes(); o.MaxBytes < need {
 		return fmt.Errorf("%d bytes are too few for %d open ranges and %d closed declarations: at least %d", o.MaxBytes, o.MaxRanges, o.KeepClosed, need)
 	}
 	return nil
@@ -138,7 +146,7 @@ func open(d disk, o Options) (*Ledger, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	l := &Ledger{opts: o, log: o.Log, state: newState(o.KeepClosed)}
+	l := &Ledger{opts: o, log: o.Log, state: newState(o.KeepClosed), next: autoSync}
 	l.file = log{disk: d, write: o.Write, limit: o.MaxBytes, compact: compactFrom}
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, l.file.close())
@@ -168,7 +176,7 @@ func (l *Ledger) load() error {
 	if l.file.f, err = d.open(logName); err != nil {
 		return err
 	}
-	l.file.size, l.file.tail, l.file.unsynced = out.end, out.torn > 0, true
+	l.file.size, l.file.torn, l.file.unsynced = out.end, out.torn > 0, true
 	if out.damaged == 0 {
 		_, err := d.read(damagedName)
 		l.damaged = !errors.Is(err, fs.ErrNotExist)
@@ -242,6 +250,7 @@ func (l *Ledger) sync() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending = slices.Delete(l.pending, 0, written)
+	l.next = len(l.pending) + autoSync
 	if l.failed = err; err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}

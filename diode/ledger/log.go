@@ -25,7 +25,7 @@ type log struct {
 	limit    int64 // Options.MaxBytes
 	compact  int64 // size from which a compaction is due
 	unsynced bool  // the name of f may not survive a crash
-	tail     bool  // something may stand behind size
+	torn     bool  // a crash left something behind size
 }
 
 // append writes one frame of events and syncs it. After an error the log is as
@@ -60,7 +60,8 @@ func (l *log) settle() error {
 }
 
 // attempt writes the frame, anew from its first byte: after an error of sync
-// nothing is known of what was written before.
+// nothing is known of what was written before. What an attempt left is never
+// longer than the next one, because waiting events only become more.
 func (l *log) attempt(frame []byte) error {
 	if l.unsynced {
 		if err := l.disk.syncDir(); err != nil {
@@ -68,20 +69,16 @@ func (l *log) attempt(frame []byte) error {
 		}
 		l.unsynced = false
 	}
-	if l.tail {
+	if l.torn {
 		if err := l.f.Truncate(l.size); err != nil {
 			return err
 		}
+		l.torn = false
 	}
-	l.tail = true
 	if _, err := l.f.WriteAt(frame, l.size); err != nil {
 		return err
 	}
-	if err := l.f.Sync(); err != nil {
-		return err
-	}
-	l.tail = false
-	return nil
+	return l.f.Sync()
 }
 
 // replace writes a new log that holds nothing but what frames gives, and puts it
@@ -104,7 +101,7 @@ func (l *log) replace(frames []byte) (inPlace bool, err error) {
 	if l.f != nil {
 		_ = l.f.Close() // nobody reads it again
 	}
-	l.f, l.size, l.tail, l.unsynced = f, int64(len(frames)), false, true
+	l.f, l.size, l.torn, l.unsynced = f, int64(len(frames)), false, true
 	l.compact = min(l.limit, max(compactFrom, 4*l.size))
 	return true, l.settle()
 }

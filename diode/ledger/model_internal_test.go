@@ -327,6 +327,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"evict": func(*rapid.T) {
 			p, g := w.gap()
 			m := w.mark(w.gone, p.class)
+			m.Spool = [16]byte{8} // its places are below those of the stream
 			g.Reason = "far-spool-full"
 			w.surely(func() error { return w.l.Evict(g, m) })
 			w.m.declare(p, g)
@@ -343,7 +344,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		},
 		"sync": func(*rapid.T) { w.surely(w.l.Sync) },
 		"full": func(t *rapid.T) {
-			after := rapid.IntRange(0, 4).Draw(t, "after")
+			after := rapid.IntRange(0, 7).Draw(t, "after")
 			w.d.fault = func(op string) error {
 				if after--; after >= 0 || op == "remove" || op == "close" {
 					return nil
@@ -353,6 +354,10 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		},
 		"crash": func(*rapid.T) {
 			w.d = w.d.crash(w.rng)
+			w.reopen()
+		},
+		"kill": func(*rapid.T) { // the process alone: the disk has what was written
+			w.d.fault = nil
 			w.reopen()
 		},
 		"close": func(*rapid.T) {
@@ -410,7 +415,10 @@ func script(l *Ledger, from int) (done int, err error) {
 	steps := []func() error{
 		func() error { return l.Declare(gap(1, 10), at(1)) },
 		l.Sync,
-		func() error { _, err := l.Fill(Filled{BatchID: diode.BatchID{Epoch: [16]byte{1}, Seq: 5}, Weight: 3}, at(2)); return err },
+		func() error {
+			_, err := l.Fill(Filled{BatchID: diode.BatchID{Epoch: [16]byte{1}, Seq: 5}, Weight: 3}, at(2))
+			return err
+		},
 		func() error { return l.Evict(gap(20, 20), at(1)) },
 		func() error { return l.Declare(gap(30, 40), at(3)) },
 		func() error { l.file.compact = 0; return l.Sync() },
@@ -419,7 +427,10 @@ func script(l *Ledger, from int) (done int, err error) {
 			_, err := l.Finish(Final{Epoch: [16]byte{1}, Below: 3, Why: WhyNotRetained, At: time.Unix(9, 0)})
 			return err
 		},
-		func() error { _, err := l.Fill(Filled{BatchID: diode.BatchID{Epoch: [16]byte{1}, Seq: 50}, Weight: 1}, at(4)); return err },
+		func() error {
+			_, err := l.Fill(Filled{BatchID: diode.BatchID{Epoch: [16]byte{1}, Seq: 50}, Weight: 1}, at(4))
+			return err
+		},
 		func() error { l.file.compact = 0; return l.Sync() },
 		l.Close,
 	}
@@ -497,6 +508,48 @@ func outcomeOf(t *testing.T, d *memDisk) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprint(l.Missing(), l.Totals(), l.Marks())
+}
+
+// TestNameAfterRestart has a compaction end in an error of the last step, the
+// process die, another one go on, and then the power fail.
+func TestNameAfterRestart(t *testing.T) {
+	d := newMemDisk()
+	l, err := open(d, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Declare(diode.Gap{First: 1, Last: 1}, Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	l.file.compact = 0
+	d.fault = func(op string) error {
+		if op == "syncDir" {
+			return errFull
+		}
+		return nil
+	}
+	if err := l.Declare(diode.Gap{First: 5, Last: 5}, Mark{}); !errors.Is(err, errFull) || l.State().Waiting != 0 {
+		t.Fatalf("%v, %d bytes wait", err, l.State().Waiting)
+	}
+	if l, err = open(d, options()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Declare(diode.Gap{First: 9, Last: 9}, Mark{}); !errors.Is(err, errFull) {
+		t.Fatalf("on disk under a name that may be gone: %v", err)
+	}
+	d.fault = nil
+	if err := l.Declare(diode.Gap{First: 9, Last: 9}, Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(20) {
+		after, err := open(d.crash(rand.New(rand.NewPCG(seed, 0))), options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(after.Missing()); n != 3 {
+			t.Fatalf("%d ranges after the power failed", n)
+		}
+	}
 }
 
 func TestReadingTwiceNeedsNoOrderOfMaps(t *testing.T) {
