@@ -76,7 +76,8 @@ func Find(dir string, side Side, diode, pairing string) (File, error) {
 	f, err := Load(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return File{}, fmt.Errorf("pairing: %s: %w: run `sluice diode pair %s` once, and carry this file to this node", path, ErrMissing, diode)
+		return File{}, fmt.Errorf("pairing: %s: %w: run `sluice diode pair %s --pairing %s --out DIR` once, carry the file that ends in %s to this node, and there run `sluice diode pair --install FILE`",
+			path, ErrMissing, diode, pairing, suffix(side))
 	case err != nil:
 		return File{}, err
 	case f.Side != side:
