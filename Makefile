@@ -25,6 +25,10 @@ build: ## compile every program into bin/
 run: build ## build and start the quickstart: two nodes on loopback, joined by a one-way link
 	@bin/sluice run
 
+.PHONY: demo
+demo: build ## cut a one-way link for ten seconds and lose nothing; under a minute, without root
+	@go run ./test/demo
+
 .PHONY: test
 test: ## all tests, with the race detector; as root it installs the programs that some of them want
 	@tools/test.sh
@@ -58,6 +62,11 @@ check-generated: ## fail when a generated file is not what generate would write
 .PHONY: bench
 bench: build ## measure the whole way beside rsyslog; QUICK=1 ends within 45 s, UPDATE=1 writes docs/performance.md
 	go run ./test/bench
+
+.PHONY: bench-diode
+bench-diode: ## measure the one-way link alone beside udpcast, as root; QUICK=1 and UPDATE=1 as with bench
+	@test/bench/diode/prepare.sh
+	go run ./test/bench/diode
 
 .PHONY: ci
 ci: check-generated lint test ## what must pass before a change is merged
