@@ -3,6 +3,7 @@ package gateway
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/sdk"
@@ -23,7 +24,7 @@ func BenchmarkFeed(b *testing.B) {
 	payload := strings.Repeat("x", 50_000)
 	batch := testBatch(b, "udp.a", sdk.StreamID{1}, payload, payload, payload, payload)
 	for range 256 {
-		if _, err := o.logs[0].Append(b.Context(), 1, localEnvelope(), batch); err != nil {
+		if _, err := o.logs[0].Append(b.Context(), 1, localEnvelope(time.Now()), batch); err != nil {
 			b.Fatal(err)
 		}
 	}

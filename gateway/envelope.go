@@ -12,7 +12,11 @@ import (
 // A spool entry is an envelope and, unless it is a gap, a batch. All integers are little endian.
 //
 //	0  1  kind: 1 = batch of a receiver of this node, 2 = batch from a link, 3 = gap of a link
-//	1  1  flags: bit 0 = late, bit 1 = weight known, bit 2 = before first contact
+//	1  1  flags: bit 0 = late, bit 1 = weight known, bit 2 = before first contact, bit 3 = time of acceptance follows
+//
+// Kind 1 continues, with bit 3, with
+//
+//	2  8  when this node took the batch in, Unix nanoseconds
 //
 // Kinds 2 and 3 continue with the identity and the position of the link:
 //
@@ -42,8 +46,10 @@ const (
 	flagLate         = 1 << 0
 	flagWeightKnown  = 1 << 1
 	flagFirstContact = 1 << 2
+	flagTimed        = 1 << 3
 
 	localBytes = 2
+	timedBytes = 10
 	linkBytes  = 83
 	gapBytes   = 108
 )
@@ -59,6 +65,7 @@ type totals struct {
 // envelope is the decoded prefix of a spool entry.
 type envelope struct {
 	kind      byte
+	accepted  time.Time // kind 1 only; zero = not known
 	late      bool
 	id        diode.BatchID
 	sumBefore uint64
@@ -67,7 +74,10 @@ type envelope struct {
 	gap       diode.Gap // kind 3 only
 }
 
-func localEnvelope() []byte { return []byte{kindLocal, 0} }
+// localEnvelope is that of a batch which this node took in at a time.
+func localEnvelope(at time.Time) []byte {
+	return binary.LittleEndian.AppendUint64([]byte{kindLocal, flagTimed}, uint64(at.UnixNano()))
+}
 
 func (e envelope) encode() []byte {
 	dst := make([]byte, 0, gapBytes)
@@ -108,8 +118,11 @@ func parseEnvelope(b []byte) (envelope, []byte, error) {
 	}
 	e := envelope{kind: b[0], late: b[1]&flagLate != 0}
 	switch {
-	case e.kind == kindLocal:
+	case e.kind == kindLocal && b[1]&flagTimed == 0:
 		return e, b[localBytes:], nil
+	case e.kind == kindLocal && len(b) >= timedBytes:
+		e.accepted = time.Unix(0, int64(binary.LittleEndian.Uint64(b[localBytes:])))
+		return e, b[timedBytes:], nil
 	case e.kind == kindLink && len(b) >= linkBytes:
 		e.link(b)
 		return e, b[linkBytes:], nil

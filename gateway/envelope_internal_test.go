@@ -49,7 +49,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 }
 
 func TestLocalEnvelope(t *testing.T) {
-	e, rest, err := parseEnvelope(append(localEnvelope(), "batch"...))
+	e, rest, err := parseEnvelope(append(localEnvelope(time.Now()), "batch"...))
 	if err != nil || e.kind != kindLocal || string(rest) != "batch" {
 		t.Fatalf("%+v %q %v", e, rest, err)
 	}
@@ -57,7 +57,7 @@ func TestLocalEnvelope(t *testing.T) {
 
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(localEnvelope())
+	f.Add(localEnvelope(time.Now()))
 	f.Add(envelope{kind: kindLink}.encode())
 	f.Add(envelope{kind: kindGap, gap: diode.Gap{Reason: "link"}}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -25,8 +25,8 @@ type far struct {
 	origin  *origin
 	log     *slog.Logger
 	counts  *linkCounts
-	routed  map[string]bool // receivers that a sink of this node takes
-	current func() [16]byte // epoch that the near side is in; nil = not known
+	routed  map[string]bool            // receivers that a sink of this node takes
+	current func(diode.Class) [16]byte // epoch that the near side is in; nil = not known
 
 	pos     []diode.Position // by class; of the goroutine that delivers
 	pending atomic.Int64     // batches that the spool has not decided on
@@ -173,7 +173,7 @@ func (f *far) after(g diode.Gap) diode.Position {
 	case g.Last == 0, p.Epoch == g.Epoch && g.Last <= p.Seq:
 		return p
 	case p.Epoch == g.Epoch:
-	case p.Seq > 0 && (f.current == nil || f.current() != g.Epoch):
+	case p.Seq > 0 && (f.current == nil || f.current(g.Class) != g.Epoch):
 		return p
 	default:
 		p = diode.Position{Epoch: g.Epoch, Class: g.Class}

@@ -78,7 +78,7 @@ func TestPositionOfALinkSurvivesInItsSpool(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.do(t, newFar(o, nil, make([]totals, 1), &linkCounts{}, quiet()))
+			c.do(t, newFar(o, nil, make([]totals, len(classes())), &linkCounts{}, quiet()))
 			if err := o.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +103,7 @@ func TestFullFarSpoolIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	counts := &linkCounts{}
-	f := newFar(o, nil, make([]totals, 1), counts, quiet())
+	f := newFar(o, nil, make([]totals, len(classes())), counts, quiet())
 	data := make([]byte, 4<<10)
 	for seq := uint64(1); seq <= 64; seq++ {
 		done := make(chan error, 1)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/gateway/spool"
@@ -56,7 +57,7 @@ func startFeed(t *testing.T, o *origin, takes ...string) *feedRig {
 
 func appendBatch(t *testing.T, o *origin, batch []byte, records uint32) uint64 {
 	t.Helper()
-	seq, err := o.logs[0].Append(soon(t), records, localEnvelope(), batch)
+	seq, err := o.logs[0].Append(soon(t), records, localEnvelope(time.Now()), batch)
 	if err != nil {
 		t.Fatal(err)
 	}

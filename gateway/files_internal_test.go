@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/diode/pairing"
 )
 
 func TestADirectoryOfTheNodeIsForItsOwnerOnly(t *testing.T) {
@@ -31,26 +33,27 @@ func TestADirectoryOfTheNodeIsForItsOwnerOnly(t *testing.T) {
 	}
 }
 
-// Whoever starts first makes the key; nobody ever reads half of one, and all have the same.
-func TestOneKeyIsMadeHoweverManyMakeIt(t *testing.T) {
+// Whoever starts first makes the pairing; nobody ever reads half of one, and all have the same.
+func TestOnePairingIsMadeHoweverManyMakeIt(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
-	keys := make([][keyBytes]byte, 16)
-	for i := range keys {
+	prints := make([]string, 16)
+	for i := range prints {
 		wg.Go(func() {
-			if err := ensureKey(dir, "d", "p"); err != nil {
+			if err := ensurePairing(dir, "d", "p"); err != nil {
 				t.Error(err)
 			}
-			var err error
-			if keys[i], err = readKey(dir, "d", "p"); err != nil {
+			f, err := findPairing(dir, []pairing.Side{pairing.Send, pairing.Receive}[i%2], "d", "p")
+			if err != nil {
 				t.Error(err)
 			}
+			prints[i] = f.Fingerprint
 		})
 	}
 	wg.Wait()
-	for _, k := range keys {
-		if k != keys[0] {
-			t.Fatal("keys differ")
+	for _, p := range prints {
+		if p != prints[0] {
+			t.Fatal("fingerprints differ")
 		}
 	}
 	if names, _ := filepath.Glob(filepath.Join(dir, "keys", ".*")); len(names) != 0 {

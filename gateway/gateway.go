@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/gateway/guard"
+	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/hcl/config"
 )
 
@@ -63,7 +62,7 @@ func (g *Gateway) open(ctx context.Context) error {
 		return err
 	}
 	g.guard = gd
-	for _, step := range []func() error{g.openReceivers, g.openSendLinks, g.openReceiveLinks, g.openLeftovers, g.openSinks} {
+	for _, step := range []func() error{g.openSendLinks, g.openReceivers, g.openReceiveLinks, g.openLeftovers, g.openSinks} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -171,16 +170,9 @@ func (g *Gateway) Close() error {
 }
 
 // origin opens an origin once.
-func (g *Gateway) origin(name string, links []config.LinkView) (*origin, error) {
+func (g *Gateway) origin(name string, opts spool.Options) (*origin, error) {
 	if o, ok := g.origins[name]; ok {
 		return o, nil
-	}
-	opts, err := spoolOptions(g.view.Node, links)
-	if err != nil {
-		return nil, err
-	}
-	if strings.HasPrefix(name, fromOrigin("")) {
-		opts.QueueBytes = farQueueBytes
 	}
 	o, err := openOrigin(g.spoolDir(), name, opts, g.log)
 	if err != nil {
@@ -188,12 +180,4 @@ func (g *Gateway) origin(name string, links []config.LinkView) (*origin, error) 
 	}
 	g.origins[name] = o
 	return o, nil
-}
-
-// linksOf returns the links that send from an origin.
-func (g *Gateway) linksOf(origin string, byReceiver map[string]string) []config.LinkView {
-	return slices.DeleteFunc(slices.Clone(g.view.Send), func(l config.LinkView) bool {
-		name, err := originOfLink(l, byReceiver)
-		return err != nil || name != origin
-	})
 }

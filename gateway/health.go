@@ -63,8 +63,8 @@ func (g *Gateway) health() []byte {
 	}
 	for _, o := range g.origins {
 		for _, c := range o.consumers() {
-			if strings.HasPrefix(c.Name, linkCursor) {
-				n.Behind += c.LagWeight
+			if strings.HasPrefix(c.name, linkCursor) {
+				n.Behind += c.weight
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/sdk"
@@ -22,6 +23,7 @@ type intake struct {
 	origin   *origin
 	counts   *receiverCounts
 	answers  bool // endpoints hear what became of their records
+	critical bool // all records go into the critical class, whichever the plugin chose
 	log      *slog.Logger
 
 	taken     atomic.Uint64 // records that the spool took in this start, decided or not
@@ -45,13 +47,16 @@ func (in *intake) Deliver(ctx context.Context, class sdk.Class, batch []byte, de
 		in.counts.dropped.add("garbage-batch", 1, 0)
 		return &sdk.Error{Code: sdk.CodeRefused, Detail: in.receiver + ": " + err.Error()}
 	}
+	if in.critical {
+		class = sdk.ClassCritical
+	}
 	in.undecided.Add(1)
 	done := func(_ uint64, err error) {
 		in.settle(h, len(batch), err)
 		decided(outcome(err))
 		in.undecided.Add(-1)
 	}
-	if err := in.origin.log(class).AppendAsync(ctx, h.Count, done, localEnvelope(), batch); err != nil {
+	if err := in.origin.log(class).AppendAsync(ctx, h.Count, done, localEnvelope(time.Now()), batch); err != nil {
 		in.undecided.Add(-1)
 		return err
 	}

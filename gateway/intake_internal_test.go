@@ -8,12 +8,13 @@ import (
 
 	"github.com/sluice-gateway/sluice/gateway/relay"
 	"github.com/sluice-gateway/sluice/gateway/spool"
+	"github.com/sluice-gateway/sluice/hcl/config"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
 // A plugin that dies while the spool still writes what it delivered has lost nothing of that.
 func TestWhatTheSpoolHasIsNotLostWithThePlugin(t *testing.T) {
-	r := &receiver{label: "udp.a", origin: testOrigin(t, t.TempDir(), localOrigin, spool.Options{}), log: quiet()}
+	r := &receiver{conf: &config.Receiver{}, label: "udp.a", origin: testOrigin(t, t.TempDir(), localOrigin, spool.Options{}), log: quiet()}
 	r.part.traits.Network = "udp"
 	in := r.intake()
 	hold := make(chan struct{})

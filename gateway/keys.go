@@ -1,71 +1,101 @@
 package gateway
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-gateway/sluice/diode/pairing"
+	"github.com/sluice-gateway/sluice/hcl/config"
 )
 
-// keyBytes is the size of a diode's pre-shared key.
-const keyBytes = 32
+// keysDir is where pairings lie.
+func keysDir(stateDir string) string { return filepath.Join(stateDir, "keys") }
 
-// keyFile is where a diode's pre-shared key lies: 64 hexadecimal digits, readable by its owner only.
-func keyFile(stateDir, diode, pairing string) string {
-	return filepath.Join(stateDir, "keys", diode+"-"+pairing+".psk")
+// findPairing reads one side's half of a pairing. The error names the side, the cause and the remedy, and never holds a
+// part of a key.
+func findPairing(stateDir string, side pairing.Side, diode, name string) (pairing.File, error) {
+	f, err := pairing.Find(keysDir(stateDir), side, diode, name)
+	if err == nil {
+		return f, nil
+	}
+	if old := filepath.Join(keysDir(stateDir), diode+"-"+name+".psk"); errors.Is(err, pairing.ErrMissing) && exists(old) {
+		err = fmt.Errorf("%w (%s is of a form that is no longer read: a pairing has two files)", err, old)
+	}
+	return pairing.File{}, fmt.Errorf("diode %q: %s side: %w", diode, side, err)
 }
 
-// readKey reads a diode's pre-shared key. The error says how to make one; it never holds a part of it.
-func readKey(stateDir, diode, pairing string) ([keyBytes]byte, error) {
-	var key [keyBytes]byte
-	path := keyFile(stateDir, diode, pairing)
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return key, fmt.Errorf("diode %q: pairing %q: no key at %s: make it once with `(umask 077; openssl rand -hex 32 > FILE)` and carry the same file to both nodes", diode, pairing, path)
-	}
-	if err != nil {
-		return key, fmt.Errorf("diode %q: %w", diode, err)
-	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return key, fmt.Errorf("diode %q: %s is readable by others (mode %04o): run chmod 600 on it, and make a new key if someone may have read it", diode, path, st.Mode().Perm())
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return key, fmt.Errorf("diode %q: %w", diode, err)
-	}
-	text := strings.TrimSpace(string(b))
-	if n, err := hex.Decode(key[:], []byte(text[:min(len(text), 2*keyBytes)])); err != nil || n != keyBytes || len(text) != 2*keyBytes {
-		return key, fmt.Errorf("diode %q: %s holds no key: 64 hexadecimal digits are expected", diode, path)
-	}
-	return key, nil
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
-// ensureKey makes a key that is not there yet. Only a process that runs both ends does that: two machines must be given
-// the same key by a person.
-func ensureKey(stateDir, diode, pairing string) error {
-	path := keyFile(stateDir, diode, pairing)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
+// pairings of one end, the one in use first. That the one before is missing closes nothing: it is shown.
+func (g *Gateway) pairings(side pairing.Side, d *config.Diode) ([]pairing.File, error) {
+	if g.opts.BothEnds {
+		if err := ensurePairing(g.opts.StateDir, d.Name, d.Pairing); err != nil {
+			return nil, err
+		}
 	}
-	if err := privateDir(filepath.Dir(path)); err != nil {
+	f, err := findPairing(g.opts.StateDir, side, d.Name, d.Pairing)
+	if err != nil {
+		return nil, err
+	}
+	if side == pairing.Send || d.PreviousPairing == "" {
+		return []pairing.File{f}, nil
+	}
+	before, err := findPairing(g.opts.StateDir, side, d.Name, d.PreviousPairing)
+	if err != nil {
+		g.warn("previous_pairing is not accepted: %v", err)
+		return []pairing.File{f}, nil
+	}
+	return []pairing.File{f, before}, nil
+}
+
+// ensurePairing makes a pairing that is not there yet. Only a process that runs both ends does that: to two machines a
+// person carries the halves.
+func ensurePairing(stateDir, diode, name string) error {
+	dir := keysDir(stateDir)
+	if err := privateDir(dir); err != nil {
 		return fmt.Errorf("diode %q: %w", diode, err)
 	}
-	var key [keyBytes]byte
-	_, _ = rand.Read(key[:]) // never fails, see crypto/rand
-	if err := writeOnce(path, []byte(hex.EncodeToString(key[:])+"\n")); err != nil {
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return fmt.Errorf("diode %q: %s: %w", diode, dir, err)
+	}
+	defer unlock()
+	if exists(pairing.Path(dir, pairing.Send, diode, name)) || exists(pairing.Path(dir, pairing.Receive, diode, name)) {
+		return nil // and if only one is, whoever looks for the other says so
+	}
+	send, receive, err := pairing.Make(diode, name, nil)
+	if err != nil {
 		return fmt.Errorf("diode %q: %w", diode, err)
+	}
+	for _, f := range []pairing.File{send, receive} {
+		if _, err := pairing.Write(dir, f); err != nil {
+			return fmt.Errorf("diode %q: %w", diode, err)
+		}
 	}
 	return nil
 }
 
-// keyID is the number that frames carry for a pairing. It is derived from the names so that both ends agree.
-func keyID(diode, pairing string) uint32 {
-	sum := sha256.Sum256([]byte("sluice pairing\x00" + diode + "\x00" + pairing))
-	return binary.BigEndian.Uint32(sum[:])
+// lockDir waits for the lock of a directory (flock(2)). The kernel takes it back from a process that dies.
+func lockDir(path string) (unlock func(), err error) {
+	d, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(d.Fd()), unix.LOCK_EX) // #nosec G115 -- a descriptor
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return func() { _ = d.Close() }, nil
 }

@@ -7,71 +7,100 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/diode/pairing"
+	"github.com/sluice-gateway/sluice/hcl/config"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
-func TestMissingKeyIsExplained(t *testing.T) {
-	_, err := readKey(t.TempDir(), "plant-to-dmz", "2026-11")
-	if err == nil || !strings.Contains(err.Error(), "openssl rand -hex 32") {
-		t.Fatalf("%v", err)
-	}
-}
-
-func TestKeyIsMadeOnceAndReadByItsOwnerOnly(t *testing.T) {
+func TestAMissingPairingIsExplained(t *testing.T) {
 	dir := t.TempDir()
-	if err := ensureKey(dir, "d", "p"); err != nil {
+	want := func(side pairing.Side, parts ...string) {
+		t.Helper()
+		_, err := findPairing(dir, side, "plant-to-dmz", "2026-11")
+		for _, p := range parts {
+			if err == nil || !strings.Contains(err.Error(), p) {
+				t.Errorf("%v, want %q", err, p)
+			}
+		}
+	}
+	want(pairing.Send, `diode "plant-to-dmz": send side: `, "plant-to-dmz-2026-11.send.json", "sluice diode pair plant-to-dmz")
+	want(pairing.Receive, "receive side", "plant-to-dmz-2026-11.receive.json")
+	if err := os.MkdirAll(keysDir(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	first, err := readKey(dir, "d", "p")
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(keysDir(dir), "plant-to-dmz-2026-11.psk"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := ensureKey(dir, "d", "p"); err != nil {
+	want(pairing.Send, "sluice diode pair plant-to-dmz", "2026-11.psk is of a form that is no longer read")
+}
+
+func TestAPairingIsMadeOnceWithBothHalves(t *testing.T) {
+	dir := t.TempDir()
+	prints := map[string]bool{}
+	for range 2 {
+		if err := ensurePairing(dir, "d", "p"); err != nil {
+			t.Fatal(err)
+		}
+		for _, side := range []pairing.Side{pairing.Send, pairing.Receive} {
+			f, err := findPairing(dir, side, "d", "p")
+			if err != nil {
+				t.Fatal(err)
+			}
+			prints[f.Fingerprint] = true
+			st, err := os.Stat(pairing.Path(keysDir(dir), side, "d", "p"))
+			if err != nil || st.Mode().Perm() != 0o600 {
+				t.Fatalf("%v %v", st.Mode(), err)
+			}
+		}
+	}
+	if len(prints) != 1 {
+		t.Error("made twice")
+	}
+	// One half alone may belong to another machine: nothing is made over it.
+	if err := os.Remove(pairing.Path(keysDir(dir), pairing.Send, "d", "p")); err != nil {
 		t.Fatal(err)
 	}
-	second, err := readKey(dir, "d", "p")
-	if err != nil || first != second || first == [keyBytes]byte{} {
-		t.Fatalf("key changed or empty: %v", err)
+	if err := ensurePairing(dir, "d", "p"); err != nil {
+		t.Fatal(err)
 	}
-	st, err := os.Stat(keyFile(dir, "d", "p"))
-	if err != nil || st.Mode().Perm() != 0o600 {
-		t.Fatalf("%v %v", st.Mode(), err)
+	if _, err := findPairing(dir, pairing.Send, "d", "p"); !errors.Is(err, pairing.ErrMissing) {
+		t.Errorf("%v", err)
 	}
 }
 
-func TestBadKeyFilesAreRefusedWithoutShowingThem(t *testing.T) {
-	secret := strings.Repeat("ab", keyBytes)
-	for _, c := range []struct {
-		name, content string
-		mode          fs.FileMode
-		want          string
-	}{
-		{"readable by others", secret, 0o644, "chmod 600"},
-		{"short", secret[:60], 0o600, "64 hexadecimal digits"},
-		{"long", secret + "ab", 0o600, "64 hexadecimal digits"},
-		{"not hexadecimal", strings.Repeat("zz", keyBytes), 0o600, "64 hexadecimal digits"},
-		{"empty", "", 0o600, "64 hexadecimal digits"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			path := keyFile(dir, "d", "p")
-			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(c.content), c.mode); err != nil {
-				t.Fatal(err)
-			}
-			_, err := readKey(dir, "d", "p")
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Fatalf("%v, want %q", err, c.want)
-			}
-			if c.content != "" && strings.Contains(err.Error(), c.content[:8]) {
-				t.Fatalf("the error shows the key: %v", err)
-			}
-		})
+func TestTheReceiveSideTakesThePairingBeforeToo(t *testing.T) {
+	g := testGateway(t)
+	d := &config.Diode{Name: "d", Pairing: "new", PreviousPairing: "old"}
+	for _, name := range []string{"new", "old"} {
+		if err := ensurePairing(g.opts.StateDir, "d", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := func(side pairing.Side) (out []string) {
+		files, err := g.pairings(side, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			out = append(out, f.Pairing)
+		}
+		return out
+	}
+	if got := names(pairing.Receive); !slices.Equal(got, []string{"new", "old"}) {
+		t.Errorf("%q", got)
+	}
+	if got := names(pairing.Send); !slices.Equal(got, []string{"new"}) {
+		t.Errorf("%q", got)
+	}
+	if err := os.Remove(pairing.Path(keysDir(g.opts.StateDir), pairing.Receive, "d", "old")); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(pairing.Receive); !slices.Equal(got, []string{"new"}) || len(g.warnings) != 1 {
+		t.Errorf("%q, warnings %q", got, g.warnings)
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/sluice-gateway/sluice/gateway/spool"
 )
 
 // What an earlier configuration left on disk. Nothing that was acknowledged may vanish because a block did:
@@ -74,7 +72,7 @@ func isOrigin(dir, name string) bool {
 // openLeftover opens one. A spool that cannot be opened is no reason not to run: it was not needed.
 func (g *Gateway) openLeftover(dir string) {
 	path := filepath.Join(g.spoolDir(), dir)
-	opts, err := spoolOptions(g.view.Node, nil)
+	opts, err := spoolOptions(g.view.Node)
 	if err != nil {
 		g.warn("spool in %s: %v", path, err)
 		return
@@ -88,12 +86,12 @@ func (g *Gateway) openLeftover(dir string) {
 	g.forgetSinks(o)
 	behind := 0
 	for _, c := range o.consumers() {
-		diode, isLink := strings.CutPrefix(c.Name, linkCursor)
+		diode, isLink := strings.CutPrefix(c.name, linkCursor)
 		switch {
-		case c.LagEntries == 0:
+		case c.entries == 0:
 		case isLink:
 			g.warn("%d records in %s wait for diode %q, which does not take from there any more: put its routes back to send them, or remove the directory while the node does not run",
-				c.LagWeight, path, diode)
+				c.weight, path, diode)
 		default:
 			behind++
 		}
@@ -109,15 +107,15 @@ func (g *Gateway) openLeftover(dir string) {
 // forgetSinks removes the cursors of sinks that stand nowhere in the configuration of this node.
 func (g *Gateway) forgetSinks(o *origin) {
 	for _, c := range o.consumers() {
-		if !strings.HasPrefix(c.Name, sinkCursor) || g.knownSink(c.Name) {
+		if !strings.HasPrefix(c.name, sinkCursor) || g.knownSink(c.name) {
 			continue
 		}
-		if c.LagEntries > 0 {
+		if c.entries > 0 {
 			g.warn("sink %s is not configured any more: %d records in spool %q that it had not acknowledged are no longer kept for it",
-				strings.TrimPrefix(c.Name, sinkCursor), c.LagWeight, o.name)
+				strings.TrimPrefix(c.name, sinkCursor), c.weight, o.name)
 		}
 		for _, l := range o.logs {
-			g.check(l.RemoveCursor(c.Name))
+			g.check(l.RemoveCursor(c.name))
 		}
 	}
 }
@@ -138,11 +136,24 @@ func (g *Gateway) check(err error) {
 	}
 }
 
-// consumers lists the cursors of all classes.
-func (o *origin) consumers() []spool.CursorStats {
-	var out []spool.CursorStats
+// consumer is how far behind one consumer of an origin is, over all classes.
+type consumer struct {
+	name            string // of its cursors
+	entries, weight uint64
+}
+
+// consumers lists the cursors of an origin by name.
+func (o *origin) consumers() []consumer {
+	var out []consumer
 	for _, l := range o.logs {
-		out = slices.Concat(out, l.Stats().Cursors)
+		for _, c := range l.Stats().Cursors {
+			i := slices.IndexFunc(out, func(x consumer) bool { return x.name == c.Name })
+			if i < 0 {
+				i, out = len(out), append(out, consumer{name: c.Name})
+			}
+			out[i].entries += c.LagEntries
+			out[i].weight += c.LagWeight
+		}
 	}
 	return out
 }

@@ -59,7 +59,7 @@ func (g *Gateway) earlier(t *testing.T, name string, entries int, consumers map[
 func consumerNames(o *origin) []string {
 	var out []string
 	for _, c := range o.consumers() {
-		out = append(out, c.Name)
+		out = append(out, c.name)
 	}
 	return out
 }
@@ -99,7 +99,7 @@ func TestASpoolThatIsNotUsedAnyMore(t *testing.T) {
 func TestTheCursorOfARemovedSinkGoesAndThatOfADisabledOneStays(t *testing.T) {
 	g := testGateway(t, config.Sink{Address: "sink.file.off"})
 	g.earlier(t, "local", 3, map[string]uint64{"sink.file.off": 1, "sink.file.gone": 2, "link.d": 0})
-	o, err := g.origin("local", nil)
+	o, err := g.origin("local", spool.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestTheCursorOfARemovedSinkGoesAndThatOfADisabledOneStays(t *testing.T) {
 func TestAClosedSinkKeepsItsPlace(t *testing.T) {
 	g := testGateway(t, config.Sink{Address: "sink.file.a", Enabled: true})
 	g.view.Sinks = []config.SinkView{{Sink: &g.opts.Plan.Config.Sinks[0]}}
-	o, err := g.origin("local", nil)
+	o, err := g.origin("local", spool.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/hcl/config"
 )
@@ -36,6 +37,7 @@ type link struct {
 	diode     *config.Diode
 	direction string // "send" or "receive"
 	origin    *origin
+	pairings  []pairing.File                           // the one in use first
 	start     func(ctx context.Context, l *link) error // opens the socket and runs one session
 	log       *slog.Logger
 	counts    linkCounts
@@ -84,8 +86,7 @@ func (l *link) set(s session, err error) {
 	}
 }
 
-// conns opens the links' sockets; the guard is behind it.
-type conns interface {
-	DiodeSend(ctx context.Context, iface, source string, dest netip.AddrPort) (udpConn, error)
+// receiveConns opens the sockets of receiving ends; the guard is behind it.
+type receiveConns interface {
 	DiodeReceive(ctx context.Context, iface string, listen netip.AddrPort, rcvbuf int) (udpConn, error)
 }

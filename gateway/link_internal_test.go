@@ -70,7 +70,7 @@ func TestGoingBackIsBoundedInBytesAndEntries(t *testing.T) {
 		})
 	}
 	for range goBackEntries {
-		if err := o.logs[0].AppendAsync(t.Context(), 1, func(uint64, error) {}, localEnvelope()); err != nil {
+		if err := o.logs[0].AppendAsync(t.Context(), 1, func(uint64, error) {}, localEnvelope(time.Now())); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,12 +6,17 @@ import (
 	"path/filepath"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/diode/recv"
 )
 
 // receiveEnd makes the start of a receiving end. Only when the spool has decided on everything that an earlier session
 // left to it does its newest entry say where to go on.
-func receiveEnd(key [keyBytes]byte, stateDir string, routed map[string]bool, open conns) func(context.Context, *link) error {
+func receiveEnd(pairings []pairing.File, stateDir string, routed map[string]bool, open receiveConns) func(context.Context, *link) error {
+	var keys []recv.Key
+	for _, p := range pairings {
+		keys = append(keys, recv.Key{ID: p.KeyID, PSK: p.PSK(), Private: p.Private()})
+	}
 	return func(ctx context.Context, l *link) error {
 		f, at, err := l.landing(ctx, routed)
 		if err != nil {
@@ -24,18 +29,27 @@ func receiveEnd(key [keyBytes]byte, stateDir string, routed map[string]bool, ope
 		}
 		defer closeQuietly(conn)
 		r, err := recv.New(recv.Config{
-			Link: d.Name, Keys: []recv.Key{{ID: keyID(d.Name, d.Pairing), PSK: key}}, Conn: conn,
-			Positions: at.positions, Open: at.open,
-			StateDir: filepath.Join(stateDir, "link", d.Name), HoleAfter: d.Receive.HoleAfter,
+			Paths:     []recv.Path{{Link: d.Name, Keys: keys, Conn: conn, StateDir: filepath.Join(stateDir, "link", d.Name)}},
+			Positions: at.positions, Open: at.open, MemoryBytes: d.Receive.Memory, HoleAfter: d.Receive.HoleAfter,
 			AlarmAfter: d.Receive.AlarmAfter, Sink: f, Log: l.log,
 		})
 		if err != nil {
 			return err
 		}
-		f.current = func() [16]byte { return r.Stats().Epoch }
+		f.current = func(c diode.Class) [16]byte { return currentEpoch(r.Stats(), c) }
 		l.set(receiving{r}, nil)
 		return r.Run(ctx)
 	}
+}
+
+// currentEpoch is the epoch that the near side is in, as far as is known.
+func currentEpoch(st recv.Stats, c diode.Class) [16]byte {
+	for _, s := range st.Series {
+		if s.Current && s.Class == c {
+			return s.Epoch
+		}
+	}
+	return [16]byte{}
 }
 
 // resume is where a link goes on.

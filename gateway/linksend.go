@@ -3,57 +3,96 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/diode/send"
 	"github.com/sluice-gateway/sluice/gateway/spool"
+	"github.com/sluice-gateway/sluice/sdk"
 )
 
-// sendEnd makes the start of a sending end.
-func sendEnd(key [keyBytes]byte, stateDir string, open conns, health func() []byte) func(context.Context, *link) error {
-	return func(ctx context.Context, l *link) error {
-		d := l.diode
-		conn, err := open.DiodeSend(ctx, d.Send.Interface, d.Send.Source.String(), d.Send.Destination)
-		if err != nil {
-			return err
-		}
-		defer closeQuietly(conn)
-		sources, err := l.sources()
-		if err != nil {
-			return err
-		}
-		bulk := l.origin.logs[0]
-		prev, last, sum, known := bulk.EpochInfo()
-		s, err := send.New(send.Config{
-			Link: d.Name, PSK: key, KeyID: keyID(d.Name, d.Pairing), Epoch: bulk.Epoch(),
-			PrevEpoch: prev, PrevLast: last, PrevSum: sum, PrevKnown: known,
-			Sources: sources, Conn: conn, MTU: d.Send.MTU, IPv6: d.Send.Source.Is6(), RateBits: uint64(d.Send.Rate),
-			Parity: d.FEC.Parity, MaxDelay: d.FEC.MaxDelay, Interleave: d.FEC.Interleave, DesignLoss: d.FEC.DesignLoss,
-			Repeat: d.FEC.Repeat, StateDir: filepath.Join(stateDir, "link", d.Name), Health: health, Log: l.log,
-		})
-		if err != nil {
-			return err
-		}
-		l.set(sending{s}, nil)
-		return s.Run(ctx)
+// sendConns opens the sockets of sending ends; the guard is behind it.
+type sendConns interface {
+	DiodeSend(ctx context.Context, iface, source string, dest netip.AddrPort) (udpConn, error)
+	DiodeReady(iface string, dest netip.AddrPort) error
+}
+
+// sendEnd is what every start of a sending end is made from.
+type sendEnd struct {
+	pairing  pairing.File
+	stateDir string
+	parallel bool // the same batches cross another diode too
+	open     sendConns
+	health   func() []byte
+}
+
+// start runs one session.
+func (e sendEnd) start(ctx context.Context, l *link) error {
+	conn, err := e.open.DiodeSend(ctx, l.diode.Send.Interface, l.diode.Send.Source.String(), l.diode.Send.Destination)
+	if err != nil {
+		return err
 	}
+	defer closeQuietly(conn)
+	sources, err := l.sources()
+	if err != nil {
+		return err
+	}
+	s, err := send.New(e.config(l, conn, sources))
+	if err != nil {
+		return err
+	}
+	l.set(&sending{Sender: s, sources: sources}, nil)
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, src := range sources {
+		wg.Go(func() { src.watch(ctx) })
+	}
+	defer wg.Wait()
+	defer stop()
+	return s.Run(ctx)
+}
+
+func (e sendEnd) config(l *link, conn udpConn, sources []*source) send.Config {
+	d := l.diode
+	c := send.Config{
+		Link: d.Name, PSK: e.pairing.PSK(), KeyID: e.pairing.KeyID, Public: e.pairing.Public(),
+		Classes: map[diode.Class]send.ClassConfig{}, Conn: conn, MTU: d.Send.MTU, IPv6: d.Send.Source.Is6(),
+		RateBits: uint64(d.Send.Rate), ResendBits: uint64(d.Send.ResendRate), Interleave: d.FEC.Interleave,
+		Parallel: e.parallel, Ready: func() error { return e.open.DiodeReady(d.Send.Interface, d.Send.Destination) },
+		StateDir: filepath.Join(e.stateDir, "link", d.Name), Health: e.health, Log: l.log,
+	}
+	for _, s := range sources {
+		own := send.ClassConfig{
+			Source: s, Epoch: s.epoch, Parity: d.FEC.Parity, DesignLoss: d.FEC.DesignLoss, MaxDelay: d.FEC.MaxDelay, Repeat: d.FEC.Repeat,
+		}
+		if f := d.FEC.Critical; s.class == diode.Critical {
+			own.Parity, own.DesignLoss, own.MaxDelay, own.Repeat = f.Parity, f.DesignLoss, f.MaxDelay, f.Repeat
+		}
+		own.Repeat = append([]time.Duration{}, own.Repeat...) // never nil, which would mean another's
+		c.Classes[s.class] = own
+	}
+	return c
 }
 
 // sources returns one source per class, gone back a little.
-func (l *link) sources() (map[diode.Class]send.Source, error) {
+func (l *link) sources() ([]*source, error) {
 	cursors, err := l.origin.cursors(cursorName(linkCursor, l.diode.Name))
 	if err != nil {
 		return nil, err
 	}
 	back := min(goBackBytes, l.diode.Send.Rate/8*int64(goBackTime/time.Second))
-	out := map[diode.Class]send.Source{}
+	var out []*source
 	for i, c := range cursors {
 		if err := c.Rewind(goBack(l.origin.logs[i], c.Acked()+1, back)); err != nil {
-			return nil, fmt.Errorf("spool %q: %w", l.origin.name, err)
+			return nil, fmt.Errorf("spool %q class %s: %w", l.origin.name, className(classes()[i]), err)
 		}
-		class := diode.Class(classes()[i])
-		out[class] = &source{log: l.origin.logs[i], cursor: c, class: class}
+		out = append(out, newSource(l.origin.logs[i], c, diode.Class(classes()[i])))
 	}
 	return out, nil
 }
@@ -62,14 +101,28 @@ func (l *link) sources() (map[diode.Class]send.Source, error) {
 // ends the way back.
 func goBack(log *spool.Log, next uint64, bytes int64) uint64 {
 	first, _, _ := log.Bounds()
-	var buf []byte
 	for least := max(first, next-min(goBackEntries, next)); next > least && bytes > 0; next-- {
-		e, err := log.Read(next-1, buf)
+		e, err := log.ReadHead(next-1, 0)
 		if err != nil {
 			break
 		}
-		buf = e.Data
-		bytes -= int64(len(e.Data))
+		bytes -= e.Bytes
 	}
 	return next
+}
+
+// sending is one session of a sending end.
+type sending struct {
+	*send.Sender
+	sources []*source
+	testing atomic.Bool
+}
+
+// source of a class, or nil.
+func (s *sending) source(c sdk.Class) *source {
+	i := slices.IndexFunc(s.sources, func(x *source) bool { return x.class == diode.Class(c) })
+	if i < 0 {
+		return nil
+	}
+	return s.sources[i]
 }

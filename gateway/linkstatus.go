@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"io"
 
+	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/recv"
-	"github.com/sluice-gateway/sluice/diode/send"
 	"github.com/sluice-gateway/sluice/gateway/console"
 )
 
 func (l *link) status() console.Link {
 	st := console.Link{Name: l.diode.Name, Direction: l.direction, State: "down", Dropped: l.counts.dropped.snapshot()}
+	for _, p := range l.pairings {
+		st.Pairings = append(st.Pairings, console.Pairing{Name: p.Pairing, Fingerprint: p.Fingerprint})
+	}
 	st.Peer = l.diode.To + " " + l.diode.Send.Destination.String()
 	if l.direction == "receive" {
 		st.Peer = l.diode.From + " at " + l.diode.Receive.Listen.String()
@@ -32,23 +35,6 @@ func (l *link) status() console.Link {
 	return st
 }
 
-// sending shows a sending end.
-type sending struct{ *send.Sender }
-
-func (s sending) show(l *console.Link) {
-	st := s.Stats()
-	l.State = "up"
-	if st.Holding {
-		l.State = "holding: " + st.HoldingCause
-	}
-	l.Send = &console.SendEnd{
-		Session: st.Session, Segmentation: st.Segmentation, ShardBytes: st.ShardBytes, DataShards: st.Data, ParityShards: st.Parity,
-		Frames: st.Frames, WireBytes: st.WireBytes, Blocks: st.Blocks, Batches: st.Batches, PayloadBytes: st.PayloadBytes,
-		Copies: st.Copies, CopiesMissing: st.CopiesMissing, Oversize: st.Oversize, Heartbeats: st.Heartbeats,
-		Holds: st.Holds, HoldingSince: st.HoldingSince.UTC(),
-	}
-}
-
 // receiving shows a receiving end.
 type receiving struct{ *recv.Receiver }
 
@@ -56,30 +42,51 @@ func (r receiving) show(l *console.Link) {
 	st := r.Stats()
 	l.State = string(st.State)
 	e := &console.ReceiveEnd{
-		Session: st.Session, Epoch: hex.EncodeToString(st.Epoch[:]), LastHeartbeat: st.LastHeartbeat.UTC(),
-		ClockOffsetSeconds: st.ClockOffset.Seconds(), Batches: st.Batches, Bytes: st.Bytes, Late: st.Late,
+		Batches: st.Batches, Bytes: st.Bytes, Late: st.Late, Classes: []console.ReceiveClass{},
 		Duplicates: st.Duplicates, Conflicts: st.Conflicts, Gaps: st.Gaps, GapRecords: st.GapWeight, GapsUnknown: st.GapUnknown,
 		Overload: st.Overload, FarErrors: st.FarErrors, Blocks: st.Blocks, BlocksRepaired: st.BlocksRepaired,
-		BlocksFailed: st.BlocksFailed, BadBatches: st.BadBatches, Frames: framesOf(st), KernelDrops: st.KernelDrops,
-		ReceiveBuffer: st.ReceiveBuffer, MemoryUsed: st.MemoryUsed, MemoryMax: st.MemoryMax, BitsPerSecond: st.BitsPerSecond,
+		BlocksFailed: st.BlocksFailed, BadBatches: st.BadBatches, MemoryUsed: st.MemoryUsed, MemoryMax: st.MemoryMax,
+		BitsPerSecond: st.BitsPerSecond,
 	}
-	if json.Valid(st.Health) {
-		e.Health = st.Health
-	}
-	for _, b := range st.Near {
-		if int(b.Class) < len(classes()) {
-			e.NearAccepted, e.NearSent = b.Accepted, b.Sent
-		}
-	}
-	for _, s := range st.Series {
-		if s.Epoch == st.Epoch && int(s.Class) < len(classes()) {
-			e.Next, e.Waiting = s.Next, s.Waiting
+	for _, p := range st.Paths {
+		if p.Link == l.Name {
+			showPath(e, p)
+			e.Classes = receiveClasses(st, p)
 		}
 	}
 	l.Receive = e
 }
 
-func framesOf(st recv.Stats) console.Frames {
+func showPath(e *console.ReceiveEnd, p recv.PathStats) {
+	e.Session, e.LastHeartbeat, e.ClockOffsetSeconds = p.Session, p.LastHeartbeat.UTC(), p.ClockOffset.Seconds()
+	e.Frames, e.KernelDrops, e.ReceiveBuffer = framesOf(p.Frames), p.KernelDrops, p.ReceiveBuffer
+	if json.Valid(p.Heartbeat.Health) {
+		e.Health = p.Heartbeat.Health
+	}
+}
+
+// receiveClasses joins what the near side says of its classes with where they stand here.
+func receiveClasses(st recv.Stats, p recv.PathStats) []console.ReceiveClass {
+	out := []console.ReceiveClass{}
+	for _, c := range classes() {
+		x := console.ReceiveClass{Class: className(c)}
+		for _, s := range p.Heartbeat.Series {
+			if s.Class == diode.Class(c) {
+				x.Epoch, x.NearFirst, x.NearAccepted, x.NearSent = hex.EncodeToString(s.Epoch.ID[:]), s.First, s.Accepted, s.Sent
+				x.NearOldest = s.Oldest
+			}
+		}
+		for _, s := range st.Series {
+			if s.Class == diode.Class(c) && s.Current {
+				x.Epoch, x.Next, x.Waiting = hex.EncodeToString(s.Epoch[:]), s.Next, s.Waiting
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func framesOf(st recv.Frames) console.Frames {
 	return console.Frames{
 		Accepted: st.Accepted, Surplus: st.Surplus, BadHeader: st.BadHeader, ForeignLink: st.ForeignLink, UnknownKey: st.UnknownKey,
 		UnknownSession: st.UnknownSession, Replayed: st.Replayed, BadTag: st.BadTag, BadShape: st.BadShape, BadBody: st.BadBody,

@@ -364,7 +364,7 @@ func TestANodeThatCannotStartSaysWhyAndLeavesNothingOpen(t *testing.T) {
 		{"no configuration", func(o *gateway.Options) { o.Plan = nil }, "no configuration"},
 		{"no state directory", func(o *gateway.Options) { o.StateDir = "" }, "no state directory"},
 		{"unknown node", func(o *gateway.Options) { o.Node = "nea" }, "did you mean near?"},
-		{"no key", func(o *gateway.Options) { o.BothEnds = false }, "openssl rand -hex 32"},
+		{"no key", func(o *gateway.Options) { o.BothEnds = false }, "sluice diode pair d"},
 		{"too long a path", func(o *gateway.Options) { o.StateDir = filepath.Join(r.state, strings.Repeat("x", 100)) }, "choose a shorter --state"},
 		{"a file in the way", func(o *gateway.Options) { o.StateDir = "/dev/null" }, "not a directory"},
 	} {

@@ -6,15 +6,18 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/gateway/relay"
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/hcl/config"
 	"github.com/sluice-gateway/sluice/hcl/schema"
 )
 
-// openReceivers opens the spools of the receivers and their relays; sockets follow when a plugin asks.
+// openReceivers opens the spools of the receivers and their relays; sockets follow when a plugin asks. Spools of links are
+// open by now.
 func (g *Gateway) openReceivers() error {
-	by, err := originOf(g.view)
+	by := originOf(g.view)
+	opts, err := spoolOptions(g.view.Node)
 	if err != nil {
 		return err
 	}
@@ -24,7 +27,7 @@ func (g *Gateway) openReceivers() error {
 			g.warn("%s is closed: see the problems of its configuration", conf.Address)
 			continue
 		}
-		o, err := g.origin(by[conf.Address], g.linksOf(by[conf.Address], by))
+		o, err := g.origin(by[conf.Address], opts)
 		if err != nil {
 			return err
 		}
@@ -41,50 +44,59 @@ func (g *Gateway) openReceivers() error {
 	return nil
 }
 
+// openSendLinks opens one spool per group of parallel diodes, from which each sends by a cursor of its own. A group that
+// no receiver uses has a spool too, so that its heartbeats have an epoch to speak of.
 func (g *Gateway) openSendLinks() error {
-	by, err := originOf(g.view)
+	for _, group := range g.view.SendGroups() {
+		opts, err := sendOptions(g.view.Node, group.Links)
+		if err != nil {
+			return err
+		}
+		o, err := g.origin(viaOrigin(group.Name), opts)
+		if err != nil {
+			return err
+		}
+		for _, v := range group.Links {
+			if err := g.openSendLink(v.Diode, o, len(group.Links) > 1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) openSendLink(d *config.Diode, o *origin, parallel bool) error {
+	keys, err := g.pairings(pairing.Send, d)
 	if err != nil {
 		return err
 	}
-	for _, v := range g.view.Send {
-		name, err := originOfLink(v, by)
-		if err != nil {
-			return err
-		}
-		o, err := g.origin(name, g.linksOf(name, by))
-		if err != nil {
-			return err
-		}
-		key, err := g.key(v.Diode)
-		if err != nil {
-			return err
-		}
-		// The cursor has to exist before the first record, else nothing is kept for the link.
-		if _, err := o.cursors(cursorName(linkCursor, v.Diode.Name)); err != nil {
-			return err
-		}
-		g.links = append(g.links, &link{
-			diode: v.Diode, direction: "send", origin: o, log: g.log.With("link", v.Diode.Name),
-			start: sendEnd(key, g.opts.nodeDir(), guardSockets{g.guard}, g.lastHealth),
-		})
+	// The cursors have to exist before the first record, else nothing is kept for the link.
+	if _, err := o.cursors(cursorName(linkCursor, d.Name)); err != nil {
+		return err
 	}
+	end := sendEnd{pairing: keys[0], stateDir: g.opts.nodeDir(), parallel: parallel, open: guardSockets{g.guard}, health: g.lastHealth}
+	g.links = append(g.links, &link{diode: d, direction: "send", origin: o, log: g.log.With("link", d.Name), start: end.start, pairings: keys})
 	return nil
 }
 
 func (g *Gateway) openReceiveLinks() error {
 	routed := g.routed()
+	opts, err := receiveOptions(g.view.Node)
+	if err != nil {
+		return err
+	}
 	for _, v := range g.view.Receive {
-		o, err := g.origin(fromOrigin(v.Diode.Name), nil)
+		o, err := g.origin(fromOrigin(v.Diode.Name), opts)
 		if err != nil {
 			return err
 		}
-		key, err := g.key(v.Diode)
+		keys, err := g.pairings(pairing.Receive, v.Diode)
 		if err != nil {
 			return err
 		}
 		g.links = append(g.links, &link{
-			diode: v.Diode, direction: "receive", origin: o, log: g.log.With("link", v.Diode.Name),
-			start: receiveEnd(key, g.opts.nodeDir(), routed, guardSockets{g.guard}),
+			diode: v.Diode, direction: "receive", origin: o, log: g.log.With("link", v.Diode.Name), pairings: keys,
+			start: receiveEnd(keys, g.opts.nodeDir(), routed, guardSockets{g.guard}),
 		})
 	}
 	return nil
@@ -142,15 +154,6 @@ func (g *Gateway) cursorsOf(sink string) ([]*spool.Cursor, error) {
 		out = append(out, cs...)
 	}
 	return out, nil
-}
-
-func (g *Gateway) key(d *config.Diode) ([keyBytes]byte, error) {
-	if g.opts.BothEnds {
-		if err := ensureKey(g.opts.StateDir, d.Name, d.Pairing); err != nil {
-			return [keyBytes]byte{}, err
-		}
-	}
-	return readKey(g.opts.StateDir, d.Name, d.Pairing)
 }
 
 // setupBase makes the component's private directory and looks up its certificates.

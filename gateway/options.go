@@ -18,7 +18,7 @@ type Options struct {
 	StateDir string // root of all state; the node's own lies in <StateDir>/<Node>
 	Version  string
 	Host     *pluginhost.Host
-	// BothEnds says that this process runs both ends of every diode, so that it may make missing keys.
+	// BothEnds says that this process runs both ends of every diode, so that it may make missing pairings.
 	BothEnds bool
 	Log      *slog.Logger
 }
@@ -55,7 +55,9 @@ func guardPolicy(v config.NodeView) guard.Policy {
 		NewInterfaces: v.Node.NewInterfaces,
 	}
 	for _, l := range v.Send {
-		p.DiodeTX = append(p.DiodeTX, l.Diode.Send.Interface)
+		s := l.Diode.Send
+		p.DiodeTX = append(p.DiodeTX, s.Interface)
+		p.SendEnds = append(p.SendEnds, guard.SendEnd{Interface: s.Interface, Destination: s.Destination, MAC: s.DestinationMAC, MTU: s.MTU})
 	}
 	for _, l := range v.Receive {
 		p.DiodeRX = append(p.DiodeRX, l.Diode.Receive.Interface)
@@ -63,17 +65,27 @@ func guardPolicy(v config.NodeView) guard.Policy {
 	return p
 }
 
-// spoolOptions of an origin; a log that a link sends from keeps what was sent.
-func spoolOptions(n *config.Node, links []config.LinkView) (spool.Options, error) {
+// spoolOptions of a node, as they are without a link.
+func spoolOptions(n *config.Node) (spool.Options, error) {
 	policy, err := spool.ParsePolicy(n.Spool.WhenFull)
 	if err != nil {
 		return spool.Options{}, err
 	}
-	o := spool.Options{
-		SegmentBytes: n.Spool.SegmentSize, MaxBytes: n.Spool.MaxSize, WhenFull: policy, KeepSent: n.Spool.KeepDelivered,
-	}
+	return spool.Options{SegmentBytes: n.Spool.SegmentSize, MaxBytes: n.Spool.MaxSize, WhenFull: policy, KeepSent: n.Spool.KeepDelivered}, nil
+}
+
+// sendOptions of a spool that links send from: what was sent is kept, to be sent again.
+func sendOptions(n *config.Node, links []config.LinkView) (spool.Options, error) {
+	o, err := spoolOptions(n)
 	for _, l := range links {
 		o.KeepSent = max(o.KeepSent, l.Diode.Send.KeepSent)
 	}
-	return o, nil
+	return o, err
+}
+
+// receiveOptions of a spool that links deliver to.
+func receiveOptions(n *config.Node) (spool.Options, error) {
+	o, err := spoolOptions(n)
+	o.QueueBytes = farQueueBytes
+	return o, err
 }

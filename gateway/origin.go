@@ -14,9 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
-// classes are the priority classes that have a log, the more urgent one last; index and value agree. A link knows one
-// epoch for all its classes, so a second log needs an epoch that both share: until then all records are bulk.
-func classes() []sdk.Class { return []sdk.Class{sdk.ClassBulk} }
+// classes are the priority classes, each of which has a log, the more urgent one last; index and value agree.
+func classes() []sdk.Class { return []sdk.Class{sdk.ClassBulk, sdk.ClassCritical} }
 
 func className(c sdk.Class) string {
 	if c == sdk.ClassCritical {
@@ -47,7 +46,8 @@ func originDir(name string) string {
 // maxOriginDir is in bytes (ours; file systems allow 255).
 const maxOriginDir = 200
 
-// openOrigin opens or creates <dir>/<origin>/<class>.
+// openOrigin opens <dir>/<origin>/<class>, and creates what is missing: a log of a class that there was not yet begins an
+// epoch of its own.
 func openOrigin(dir, name string, o spool.Options, log *slog.Logger) (*origin, error) {
 	or := &origin{name: name}
 	for _, c := range classes() {

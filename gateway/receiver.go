@@ -86,7 +86,10 @@ func (r *receiver) run(ctx context.Context, i *pluginhost.Instance) error {
 
 // intake is where this start delivers.
 func (r *receiver) intake() *intake {
-	in := &intake{receiver: r.label, origin: r.origin, counts: &r.counts, answers: r.part.traits.Answers, log: r.log}
+	in := &intake{
+		receiver: r.label, origin: r.origin, counts: &r.counts, answers: r.part.traits.Answers,
+		critical: r.conf.Class == config.ClassCritical, log: r.log,
+	}
 	_, _ = rand.Read(in.stream[:]) // never fails, see crypto/rand
 	return in
 }

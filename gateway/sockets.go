@@ -34,6 +34,10 @@ func (s guardSockets) DiodeSend(ctx context.Context, iface, source string, dest 
 	return s.guard.DiodeSend(ctx, iface, source, dest)
 }
 
+func (s guardSockets) DiodeReady(iface string, dest netip.AddrPort) error {
+	return s.guard.DiodeReady(iface, dest)
+}
+
 func (s guardSockets) DiodeReceive(ctx context.Context, iface string, listen netip.AddrPort, rcvbuf int) (udpConn, error) {
 	return s.guard.DiodeReceive(ctx, iface, listen, rcvbuf)
 }

@@ -75,14 +75,14 @@ func TestWhatWasDroppedAndNotNamedBeforeACrashIsFound(t *testing.T) {
 			t.Helper()
 			deliver(t, f, batchOf(1, 1))
 			gap(t, f, gapOf(1, 2, 0, diode.ReasonEpochEnd))
-			f.current = func() [16]byte { return [16]byte{2} }
+			f.current = func(diode.Class) [16]byte { return [16]byte{2} }
 			gap(t, f, gapOf(2, 1, 4, diode.ReasonFirstContact))
 			deliver(t, f, batchOf(2, 5))
 		}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{})
-			c.do(t, newFar(o, nil, make([]totals, 1), &linkCounts{}, quiet()))
+			c.do(t, newFar(o, nil, make([]totals, len(classes())), &linkCounts{}, quiet()))
 			got, err := o.unnamed()
 			if err != nil || len(got) != len(c.want) {
 				t.Fatalf("got %+v, %v, want %+v", got, err, c.want)
@@ -101,7 +101,7 @@ func TestWhatWasDroppedAndNotNamedBeforeACrashIsFound(t *testing.T) {
 func TestALinkNamesAtItsStartWhatNobodyHasNamed(t *testing.T) {
 	dir := t.TempDir()
 	l := &link{origin: testOrigin(t, dir, fromOrigin("d"), spool.Options{}), log: quiet()}
-	f := newFar(l.origin, nil, make([]totals, 1), &linkCounts{}, quiet())
+	f := newFar(l.origin, nil, make([]totals, len(classes())), &linkCounts{}, quiet())
 	deliver(t, f, batchOf(1, 1))
 	f.forgetting(batchOf(1, 2), batchOf(1, 3))
 	deliver(t, f, batchOf(1, 4))
@@ -124,7 +124,7 @@ func TestALinkNamesAtItsStartWhatNobodyHasNamed(t *testing.T) {
 
 func TestTheTailIsBoundedAndWhole(t *testing.T) {
 	o := testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{})
-	f := newFar(o, nil, make([]totals, 1), &linkCounts{}, quiet())
+	f := newFar(o, nil, make([]totals, len(classes())), &linkCounts{}, quiet())
 	big := make([]byte, 1<<20)
 	for seq := uint64(1); seq <= 3*tailStride; seq++ {
 		b := batchOf(1, seq)
@@ -149,8 +149,8 @@ func TestTheTailIsBoundedAndWhole(t *testing.T) {
 
 // The epoch that a position is of never goes back.
 func TestAGapOfAnEpochThatIsOverDoesNotMoveThePosition(t *testing.T) {
-	f := newFar(testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{}), nil, make([]totals, 1), &linkCounts{}, quiet())
-	f.current = func() [16]byte { return [16]byte{2} }
+	f := newFar(testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{}), nil, make([]totals, len(classes())), &linkCounts{}, quiet())
+	f.current = func(diode.Class) [16]byte { return [16]byte{2} }
 	deliver(t, f, batchOf(1, 5))
 	deliver(t, f, batchOf(2, 1))
 	want := f.pos[0]
@@ -160,7 +160,7 @@ func TestAGapOfAnEpochThatIsOverDoesNotMoveThePosition(t *testing.T) {
 	if f.pos[0] != want || f.totals().Batches != 1+9 {
 		t.Fatalf("position %+v, want %+v; lost %+v", f.pos[0], want, f.totals())
 	}
-	f.current = func() [16]byte { return [16]byte{3} }
+	f.current = func(diode.Class) [16]byte { return [16]byte{3} }
 	gap(t, f, gapOf(3, 1, 9, diode.ReasonFirstContact))
 	if f.pos[0].Epoch != [16]byte{3} || f.pos[0].Seq != 9 {
 		t.Fatalf("position %+v, want sequence 9 of the epoch that has begun", f.pos[0])
@@ -171,7 +171,7 @@ func TestAGapOfAnEpochThatIsOverDoesNotMoveThePosition(t *testing.T) {
 // end of an epoch that never was at each start.
 func TestNothingKnownIsNoPosition(t *testing.T) {
 	o := testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{})
-	f := newFar(o, nil, make([]totals, 1), &linkCounts{}, quiet())
+	f := newFar(o, nil, make([]totals, len(classes())), &linkCounts{}, quiet())
 	gap(t, f, gapOf(1, 1, 0, diode.ReasonEpochEnd))
 	if ps, _, err := o.positions(); err != nil || len(ps) != 0 {
 		t.Fatalf("positions %+v, %v", ps, err)
@@ -217,7 +217,7 @@ func TestLossesAreShownWhileTheFarSpoolTakesNothing(t *testing.T) {
 
 func TestWhatNoSinkTakesIsCounted(t *testing.T) {
 	counts := &linkCounts{}
-	f := newFar(testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{}), nil, make([]totals, 1), counts, quiet())
+	f := newFar(testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{}), nil, make([]totals, len(classes())), counts, quiet())
 	f.routed = map[string]bool{"udp.a": true}
 	for i, data := range [][]byte{testBatch(t, "udp.a", [16]byte{1}, "x"), testBatch(t, "udp.b", [16]byte{1}, "x"), []byte("garbage"), nil} {
 		b := batchOf(1, uint64(i)+1)
@@ -232,16 +232,16 @@ func TestWhatNoSinkTakesIsCounted(t *testing.T) {
 
 func TestAClassThatThisNodeDoesNotKnowStopsNoOther(t *testing.T) {
 	counts := &linkCounts{}
-	f := newFar(testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{}), nil, make([]totals, 1), counts, quiet())
+	f := newFar(testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{}), nil, make([]totals, len(classes())), counts, quiet())
 	b := batchOf(1, 1)
-	b.Class = 1
+	b.Class = 2
 	if err := f.Deliver(soon(t), b, func(error) { t.Error("decided") }); err == nil {
 		t.Error("taken")
 	}
 	g := gapOf(1, 1, 1, diode.ReasonFarIO)
-	g.Class = 1
+	g.Class = 2
 	gap(t, f, g)
-	if got := counts.dropped.snapshot()["unknown class 1"]; got.Batches != 1 || got.Records != 10 {
+	if got := counts.dropped.snapshot()["unknown class 2"]; got.Batches != 1 || got.Records != 10 {
 		t.Fatalf("counted %+v", got)
 	}
 }
