@@ -21,11 +21,11 @@ func (p *path) watchBack(s *series, x *session, b *frame.Series) {
 	if !ok || b.Accepted >= had || s.rewritten >= x.order {
 		return
 	}
-	s.back, s.unsure = true, true
+	s.back = true
 	if len(p.paths) > 1 && p.live.Sub(x.usedAt) < backCheck {
 		return
 	}
-	s.rewritten = x.order
+	s.rewritten, s.unsure = x.order, true
 	p.stats.SpoolWentBack++
 	p.log.Error("the sender's spool went back: what it gives known numbers from now on is delivered outside the order, some of it possibly twice",
 		"class", s.class, "accepted", b.Accepted, "delivered", had, "remedy", "give the near spool a new epoch")
@@ -37,11 +37,11 @@ func (p *path) watchBack(s *series, x *session, b *frame.Series) {
 }
 
 // expireRewrite names what a sender that went back sent under known numbers and
-// what never arrived.
-func (r *Receiver) expireRewrite(s *series, t through) {
-	for len(s.rewrite.list) > 0 && s.rewrite.list[0].first <= t.seq {
+// what never arrived, up to through.
+func (r *Receiver) expireRewrite(s *series, through uint64) {
+	for len(s.rewrite.list) > 0 && s.rewrite.list[0].first <= through {
 		x := s.rewrite.list[0]
-		last := min(x.last, t.seq)
+		last := min(x.last, through)
 		if s.rewrite.list[0].first = last + 1; last == x.last {
 			s.rewrite.list = s.rewrite.list[1:]
 		}

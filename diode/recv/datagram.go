@@ -42,7 +42,9 @@ func (p *path) openOther(x *session, h *frame.Header, b []byte) {
 		p.frames.BadTag++
 		return
 	}
-	p.authentic(x, h)
+	if !p.authentic(x, h) {
+		return
+	}
 	if h.Kind == frame.KindTest {
 		p.testFrame(x, plain)
 		return
@@ -63,7 +65,10 @@ func (p *path) openShard(x *session, h *frame.Header, b []byte) {
 		p.pool.put(buf)
 		return
 	}
-	p.authentic(x, h)
+	if !p.authentic(x, h) {
+		p.pool.put(buf)
+		return
+	}
 	if st == nil {
 		if st, err = p.addStream(x, h.Class); err != nil {
 			p.frames.BadShape++
@@ -77,17 +82,19 @@ func (p *path) openShard(x *session, h *frame.Header, b []byte) {
 	p.boundShards()
 }
 
-// authentic notes that a frame was opened.
-func (p *path) authentic(x *session, h *frame.Header) {
+// authentic notes that a frame was opened. It returns false when the session
+// cannot be used yet.
+func (p *path) authentic(x *session, h *frame.Header) bool {
+	if x.order == 0 && !p.firstUse(x) {
+		return false
+	}
 	top := x.window.Top()
 	x.window.Mark(h.Counter)
 	if x.window.Top() > top || x.heardAt.IsZero() {
 		x.heardAt = p.live
 	}
 	p.frames.Accepted++
-	if x.order == 0 {
-		p.firstUse(x)
-	}
+	return true
 }
 
 // boundShards gives up the oldest blocks when shards take too much memory.

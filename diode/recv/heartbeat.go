@@ -5,7 +5,7 @@ import (
 )
 
 // heartbeat takes the opened plaintext of a heartbeat. Only the newest one of
-// the newest session counts.
+// the session in use counts.
 func (p *path) heartbeat(x *session, h *frame.Header, plain []byte) {
 	hb, err := frame.ParseHeartbeat(plain)
 	if err != nil {
@@ -13,11 +13,14 @@ func (p *path) heartbeat(x *session, h *frame.Header, plain []byte) {
 		return
 	}
 	p.frames.Heartbeats++
-	if x != p.newest() || (x.beaten && h.Counter < x.beatAt) {
+	if x.beaten && h.Counter < x.beatAt {
 		return
 	}
 	x.beaten, x.beatAt = true, h.Counter
 	x.next, x.switchAt = hb.Next, hb.SwitchAt
+	if x != p.active {
+		return
+	}
 	if p.state(p.now) != StateUp {
 		p.log.Info("link is up", "session", x.id)
 	}
@@ -57,7 +60,10 @@ func (p *path) saidBefore(w *row, s *series, b *frame.Series, t through) {
 		case old.ended:
 		case passed:
 			end := t
-			end.seq, end.sum, end.over = s.start-1, s.startSum, true
+			end.seq, end.sum, end.over = 0, 0, true
+			if old.epoch == b.Epoch.Prev {
+				end.seq, end.sum = s.start-1, s.startSum
+			}
 			old.said[p.index].add(end)
 		case old.epoch == b.Epoch.Prev && b.Sent > 0:
 			old.said[p.index].add(t)

@@ -53,8 +53,11 @@ func (r *Receiver) expireRow(w *row) {
 // enough.
 func (r *Receiver) expireHoles(s *series) {
 	t, ok := r.settledThrough(s)
-	if ok {
-		r.expireRewrite(s, t)
+	if ok && (t.seq >= s.next || len(s.rewrite.list) > 0) {
+		if st := t.session.stream(uint8(s.class)); st != nil {
+			st.settle(t.counter) // what arrived behind the hole is delivered, not declared
+		}
+		r.expireRewrite(s, t.seq)
 	}
 	if len(s.order) > 0 {
 		first := s.waiting[s.order[0]]
@@ -66,12 +69,6 @@ func (r *Receiver) expireHoles(s *series) {
 	}
 	if !ok || t.seq < s.next {
 		return
-	}
-	if st := t.session.stream(uint8(s.class)); st != nil {
-		st.settle(t.counter) // what arrived behind the hole is delivered, not declared
-		if t.seq < s.next || len(s.order) > 0 {
-			return
-		}
 	}
 	if !s.contact {
 		r.firstContact(s, t.seq+1, t.sum, diode.Neighbour{})

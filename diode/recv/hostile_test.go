@@ -250,6 +250,7 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestMemoryOfBlocksIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(x *far, n *near) {
+		after(time.Millisecond)
 		x.stop()
 		c := config(x.link, x.sink, dir)
 		c.MemoryBytes = 16 << 20

@@ -52,13 +52,18 @@ type near struct {
 
 func newNear(t *testing.T, link *linktest.Link, key recv.Key, session uint64, e diode.Epoch) *near {
 	t.Helper()
-	n := &near{t: t, link: link, name: "test", key: key, id: session, epoch: e, block: map[diode.Class]uint64{}, codec: fec.NewCodec()}
+	return newNearOf(t, "test", link, key, session, e)
+}
+
+func newNearOf(t *testing.T, name string, link *linktest.Link, key recv.Key, session uint64, e diode.Epoch) *near {
+	t.Helper()
+	n := &near{t: t, link: link, name: name, key: key, id: session, epoch: e, block: map[diode.Class]uint64{}, codec: fec.NewCodec()}
 	enc, secret, err := frame.Encapsulate(key.Private.PublicKey())
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.enc = enc
-	k, err := frame.DeriveTraffic(key.PSK, secret, frame.SuiteHybrid, frame.LinkID("test"), key.ID, session)
+	k, err := frame.DeriveTraffic(key.PSK, secret, frame.SuiteHybrid, frame.LinkID(name), key.ID, session)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,10 +109,14 @@ func (r *Receiver) firstContact(s *series, seq, sumBefore uint64, after diode.Ne
 	}
 	s.next, s.sum = seq, sumBefore
 	s.holes.add(s.start, seq-1)
-	r.gap(diode.Gap{
-		Epoch: s.epoch, Class: s.class, First: s.start, Last: seq - 1, Weight: sumBefore - s.startSum, WeightKnown: known,
-		SumAfter: sumBefore, Reason: diode.ReasonFirstContact, BeforeFirstContact: true, After: after,
-	})
+	g := diode.Gap{
+		Epoch: s.epoch, Class: s.class, First: s.start, Last: seq - 1, WeightKnown: known, SumAfter: sumBefore,
+		Reason: diode.ReasonFirstContact, BeforeFirstContact: true, After: after,
+	}
+	if known {
+		g.Weight = sumBefore - s.startSum
+	}
+	r.gap(g)
 }
 
 // past decides on a batch whose place in the order is over.

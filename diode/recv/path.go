@@ -20,13 +20,15 @@ type path struct {
 	reader *reader
 
 	// Guarded by the receiver's mutex.
-	keys     []*keyring
-	sessions []*session // oldest first, at most maxSessions
-	frames   Frames
-	refused  refused
-	accepted time.Time // when a session was last looked at for acceptance
-	checked  time.Time // when an announcement below the floor was last checked
-	checks   budget    // of HMACs
+	keys      []*keyring
+	sessions  []*session // in the order of their acceptance, at most maxSessions
+	active    *session   // the one in use: the last that took over; nil: none yet
+	frames    Frames
+	refused   refused
+	accepted  time.Time // when a session was last looked at for acceptance
+	checked   time.Time // when an announcement below the floor was last checked
+	checks    budget    // of HMACs
+	refusedAt time.Time // when a floor could not be stored
 
 	beat     frame.Heartbeat // the newest
 	beatAt   time.Time       // when it came; zero: none yet
@@ -44,6 +46,7 @@ func newPath(r *Receiver, index int, c Path) (*path, error) {
 		if err != nil {
 			return nil, fmt.Errorf("recv: link %q: key %d: %w", c.Link, k.ID, err)
 		}
+		r.keeper.newest[ring.file] = ring.mark
 		p.keys = append(p.keys, ring)
 	}
 	return p, nil
@@ -95,14 +98,6 @@ func (p *path) session(key uint32, id uint64) *session {
 	return nil
 }
 
-// newest is the session accepted last, or nil.
-func (p *path) newest() *session {
-	if len(p.sessions) == 0 {
-		return nil
-	}
-	return p.sessions[len(p.sessions)-1]
-}
-
 // prepareSocket asks for room for bursts.
 func (p *path) prepareSocket() {
 	if _, ok := p.cfg.Conn.(burstReader); ok {
@@ -152,7 +147,7 @@ func (p *path) state(now time.Time) State {
 
 // storeWindow hands the window's top to the keeper.
 func (p *path) storeWindow() {
-	x := p.newest()
+	x := p.active
 	if x == nil || x.key.mark.Session != x.id || x.key.mark.Counter == x.window.Top() {
 		return
 	}
@@ -163,7 +158,7 @@ func (p *path) storeWindow() {
 // leave stores the window's top, so that nothing received can be replayed
 // after a restart.
 func (p *path) leave() {
-	x := p.newest()
+	x := p.active
 	if x == nil || x.key.mark.Session != x.id {
 		return
 	}

@@ -88,6 +88,7 @@ func (p *path) place(w *row, x *session, b *frame.Series) *series {
 	}
 	w.current, w.namedBy = s, x.order
 	s.start, s.startSum, s.guess = b.Epoch.Start, b.Epoch.StartSum, false
+	s.said = [maxPaths]saidList{}
 	s.ended, s.end, s.endKnown = false, 0, false // also when the sender is back in an epoch that had ended
 	heard := w.contacted()
 	p.insert(w, len(w.list), s)
@@ -210,6 +211,7 @@ func (r *Receiver) begin(w *row, s *series) {
 // told, and an open end.
 func (r *Receiver) endSeries(s *series) {
 	r.flush(s)
+	r.expireRewrite(s, max(s.accepted, s.end-min(s.end, 1)))
 	s.ended = true
 	if !s.contact && s.accepted == 0 && s.end == 0 {
 		return // nothing was ever heard of it

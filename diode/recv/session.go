@@ -2,9 +2,11 @@ package recv
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/floor"
 	"github.com/sluice-gateway/sluice/diode/frame"
 )
 
@@ -61,7 +63,7 @@ func (x *session) waits(now time.Time) bool {
 	if old == nil {
 		return false
 	}
-	over := old.window.Top() >= old.switchAt && old.idle()
+	over := old.switchAt > 0 && old.window.Top() >= old.switchAt && old.idle()
 	if !over && x.window.Top() <= reorder && now.Sub(x.usedAt) < quietWait {
 		return true
 	}
@@ -80,8 +82,13 @@ func (x *session) idle() bool {
 	return true
 }
 
-// firstUse is called with the first authentic frame of a session.
-func (p *path) firstUse(x *session) {
+// firstUse is called with the first authentic frame of a session, before
+// anything of it counts: from now on older sessions are refused, also after a
+// restart. It returns false when that could not be written down.
+func (p *path) firstUse(x *session) bool {
+	if !p.raiseFloor(x) {
+		return false
+	}
 	p.uses++
 	x.order, x.usedAt = p.uses, p.live
 	x.standing = make(map[*series]uint64)
@@ -92,11 +99,37 @@ func (p *path) firstUse(x *session) {
 			}
 		}
 	}
-	if x != p.newest() {
-		return
+	if old := p.active; old == nil || old.key != x.key || old.id < x.id {
+		p.takeOver(x)
+	} else {
+		x.superseded = p.live // overtaken: its successor is in use
 	}
+	return true
+}
+
+// raiseFloor puts the floor of the session's key on disk.
+func (p *path) raiseFloor(x *session) bool {
+	if x.key.mark.Session >= x.id {
+		return true
+	}
+	if p.now.Sub(p.refusedAt) < acceptEvery {
+		return false
+	}
+	mark := floor.Mark{Session: x.id, Counter: x.window.Top()}
+	if err := p.keeper.store(x.key.file, mark); err != nil {
+		p.refusedAt = p.now
+		p.log.Error("session not used: its floor cannot be stored", "session", x.id, "err", err)
+		return false
+	}
+	x.key.mark = mark
+	return true
+}
+
+// takeOver makes x the session in use.
+func (p *path) takeOver(x *session) {
+	p.active = x
 	for _, old := range p.sessions {
-		if old == x {
+		if old == x || old.order == 0 {
 			continue
 		}
 		if old.superseded.IsZero() {
@@ -106,4 +139,18 @@ func (p *path) firstUse(x *session) {
 			x.before = old
 		}
 	}
+}
+
+// makeRoom closes a session when there are too many: the one that another
+// follows, or one that was never used, or the oldest.
+func (p *path) makeRoom() {
+	if len(p.sessions) < maxSessions {
+		return
+	}
+	i := slices.IndexFunc(p.sessions, func(x *session) bool { return !x.superseded.IsZero() })
+	if i < 0 {
+		i = max(slices.IndexFunc(p.sessions, func(x *session) bool { return x.order == 0 }), 0)
+	}
+	p.sessions[i].close()
+	p.sessions = slices.Delete(p.sessions, i, i+1)
 }

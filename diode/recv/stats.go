@@ -145,7 +145,7 @@ func (p *path) show(now time.Time) PathStats {
 		Link: p.cfg.Link, State: p.state(now), Frames: p.frames, LastHeartbeat: p.beatAt, ClockOffset: p.offset,
 		Heartbeat: p.beat, ReceiveBuffer: p.granted,
 	}
-	if x := p.newest(); x != nil {
+	if x := p.active; x != nil {
 		s.Session, s.Key = x.id, x.key.ID
 	}
 	if p.refused.key != nil && now.Sub(p.refused.at) <= refusedFor {

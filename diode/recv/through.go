@@ -24,8 +24,12 @@ type saidList struct{ list []through }
 
 func (l *saidList) add(t through) {
 	if n := len(l.list); n > 0 {
-		if last := l.list[n-1]; t.seq < last.seq || (t.seq == last.seq && (last.over || !t.over)) {
+		last := l.list[n-1]
+		if last.over || (t.seq <= last.seq && !t.over) {
 			return
+		}
+		if t.seq < last.seq {
+			t.seq, t.sum = last.seq, last.sum
 		}
 	}
 	if len(l.list) == maxSaid {
