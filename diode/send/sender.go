@@ -156,7 +156,7 @@ func (s *Sender) loop(ctx context.Context) error {
 	s.newTransmitter()
 	err := s.begin(ctx)
 	for {
-		if errors.Is(err, errHeld) {
+		for errors.Is(err, errHeld) {
 			err = s.hold(ctx, err)
 		}
 		if err != nil {
