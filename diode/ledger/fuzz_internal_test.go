@@ -92,6 +92,9 @@ func checkReplay(t *testing.T, b []byte) {
 	if got, want := (&Ledger{state: again}).Missing(), l.Missing(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("compacted: %v, was %v", got, want)
 	}
+	if got, want := (&Ledger{state: again}).List(Query{}), l.List(Query{}); !reflect.DeepEqual(got, want) {
+		t.Fatalf("compacted: %+v, was %+v", got, want)
+	}
 	if got, want := again.totals(), s.totals(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("compacted: %+v, was %+v", got, want)
 	}

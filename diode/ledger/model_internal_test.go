@@ -552,6 +552,20 @@ func TestNameAfterRestart(t *testing.T) {
 	}
 }
 
+// TestFinalBehindTheFirstOfATail ends a tail somewhere in it: what is before that
+// exists and stays open.
+func TestFinalBehindTheFirstOfATail(t *testing.T) {
+	s := newState(10)
+	g := diode.Gap{First: 50, Reason: "link"}
+	s.declare(g)
+	g.First = 60
+	s.finish(g)
+	r := s.totals()[0]
+	if want := (Amount{Batches: 10, Unweighed: 10}); r.Open != want || r.Declared != want || r.FinalTails != 1 || r.OpenTails != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestReadingTwiceNeedsNoOrderOfMaps(t *testing.T) {
 	s := newState(10)
 	for c := range diode.Class(4) {
