@@ -1,14 +1,24 @@
-// Package recv is the far end of the one-way link: it takes datagrams off the
-// wire and hands batches and gaps, in order per class, to one sink.
+// Package recv is the far end of the one-way link: it takes datagrams off one
+// or several wires that carry the same and hands batches and gaps, in order per
+// class, to one sink.
 //
+//	per path                                         shared
 //	UDP ─> read ─(chunks)─> session ─> window ─> open ─> reblock ─> decode ─> parse ─┐
 //	       only reads           │                        per class                   │
-//	                            └─ heartbeat ─> sent-through ─> holes                v
-//	Sink <── deliver <─(bytes bounded)─ queue <──────────────── gaps ──────────── order
+//	                            ├─ heartbeat ─> epochs, sent-through ─> holes        v
+//	                            └─ self-test ─> report               ┌──── order per class
+//	Sink <── deliver <─(bytes bounded)─ queue <── batches, gaps ─────┘
 //
-// Three goroutines: one only reads, one does everything between chunk and
-// queue, one calls the sink, which may block. A lost block costs the batches
-// in it and nothing else: the hole is skipped and named. Whatever arrives,
-// memory stays within Config.MemoryBytes. The package must not store batches,
-// open sockets, or know what is in a batch; it never sends.
+// Goroutines: one per path only reads, one does everything between chunk and
+// queue, one stores floors, one calls the sink, which may block. A lost block
+// costs the batches in it and nothing else: the hole is skipped and named.
+// Whatever arrives, memory stays within Config.MemoryBytes.
+//
+// A class is a row of epochs, of which heartbeats say where they start and what
+// came before; one of them is open at a time. A sender whose spool went back
+// inside an epoch is noticed by its heartbeats: from then on nothing is taken
+// for a duplicate that is not positively known.
+//
+// The package must not store batches, open sockets, or know what is in a batch;
+// it never sends.
 package recv

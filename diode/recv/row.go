@@ -9,7 +9,7 @@ import (
 
 const (
 	maxRows   = 2 * diode.MaxClasses // classes remembered, over changes of the configuration
-	maxEpochs = 4                    // series remembered per class
+	maxEpochs = 16                   // series remembered per class; each costs up to 200 KiB besides its holes
 )
 
 // row is one class: its epochs in their order. One is open at a time; those
