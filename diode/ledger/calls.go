@@ -45,10 +45,12 @@ type Filled struct {
 	At     time.Time
 }
 
-// Final says that nothing below a sequence will come any more.
+// Final says that nothing from a sequence on and below another will come any
+// more.
 type Final struct {
 	Epoch [16]byte
 	Class diode.Class
+	From  uint64 // 0 = from the first on
 	Below uint64
 	Why   string
 	At    time.Time
@@ -112,21 +114,25 @@ func (l *Ledger) Fill(f Filled, m Mark) (wasOpen bool, err error) {
 	return wasOpen, err
 }
 
-// Finish makes what is missing below a sequence final and returns how much that
-// is. It may be repeated with each heartbeat: only a change is written, and is
+// Finish makes what is missing between two sequences final and returns how much
+// that is. It may be repeated with each heartbeat: only a change is written, and is
 // on disk when Finish returns nil.
 func (l *Ledger) Finish(f Final) (Amount, error) {
-	if f.Below <= 1 {
+	from := max(f.From, 1)
+	if f.Below <= from {
 		return Amount{}, nil
 	}
-	g := diode.Gap{Epoch: f.Epoch, Class: f.Class, First: 1, DeclaredAt: f.At, Reason: f.Why}
+	g := diode.Gap{Epoch: f.Epoch, Class: f.Class, First: from, DeclaredAt: f.At, Reason: f.Why}
 	if f.Below != All {
 		g.Last = f.Below - 1
 	}
 	var sum Amount
 	err := l.change(call{now: true}, g, func(g diode.Gap) {
 		x := l.state.series[seriesKey{g.Epoch, g.Class}]
-		if x == nil || x.open[0].first > last(g) {
+		if x == nil {
+			return
+		}
+		if i, _ := x.find(g.First); i == len(x.open) || x.open[i].first > last(g) {
 			return
 		}
 		l.note(event{kind: kindFinal, gap: g})

@@ -270,6 +270,24 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// TestAcceptedRange gives up a range in the middle, as an operator does.
+func TestAcceptedRange(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, ledger.Options{})
+	must(t, l.Declare(gap(10, 20), at(1)))
+	must(t, l.Declare(diode.Gap{Epoch: epoch(1), First: 50, Reason: diode.ReasonEpochEnd}, at(2)))
+	for _, f := range []ledger.Final{{From: 12, Below: 14}, {From: 1, Below: 10}, {From: 21, Below: 50}, {From: 14, Below: 14}, {From: 52, Below: 54}} {
+		f.Epoch, f.Why = epoch(1), ledger.WhyAccepted
+		if _, err := l.Finish(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = "10-20/110 open 10-11 open 14-20 open=9/110?0 accepted=2/0?0; 50-0/0 open 50-51 open 54-0 open=2/0?2 accepted=2/0?2"
+	expect(t, l, want)
+	l = reopen(t, dir, l, ledger.Options{})
+	expect(t, l, want)
+}
+
 func TestSumsDecideAboutWeights(t *testing.T) {
 	l := open(t, t.TempDir(), ledger.Options{})
 	must(t, l.Declare(gap(1, 2), at(1)))

@@ -171,7 +171,6 @@ func (f *memFile) survives(rng *rand.Rand) []byte {
 	return b
 }
 
-var (
-	errDead = errors.New("the power is off")
-	errFull = syscall.ENOSPC
-)
+var errDead = errors.New("the power is off")
+
+const errFull = syscall.ENOSPC

@@ -396,7 +396,7 @@ func TestModel(t *testing.T) {
 // the disk be full for that one operation.
 func TestEveryStep(t *testing.T) {
 	total := 0
-	for n := 0; n == 0 || n < total; n++ {
+	for n := 0; n <= total; n++ {
 		for seed := range uint64(4) {
 			total = max(total, failAt(t, n, seed, errDead), failAt(t, n, seed, errFull))
 		}
