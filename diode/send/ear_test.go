@@ -20,6 +20,7 @@ type ear struct {
 	beats   []heardBeat
 	tests   []heardTest
 	shards  []heardShard
+	wire    int // frames so far
 }
 
 type blockID struct {
@@ -32,7 +33,12 @@ type heardBlock struct {
 	shards map[uint8][]byte
 	at     map[uint8]time.Duration
 	data   int // K, when known
+	total  int // K+M, when known
+	left   map[uint8]bool
+	last   int // number on the wire of its last frame
 }
+
+func (b *heardBlock) whole() bool { return b.total > 0 && len(b.left) == b.total }
 
 type heardBeat struct {
 	frame.Heartbeat
@@ -59,6 +65,8 @@ type heardBatch struct {
 	data    []byte
 	begun   time.Duration // when its first shard left
 	ended   time.Duration // when its last data shard left
+	wire    int           // number on the wire of the last frame of its blocks
+	partial bool          // some frame of its blocks never left
 }
 
 func (b *bench) listenIn() *ear {
@@ -68,6 +76,7 @@ func (b *bench) listenIn() *ear {
 }
 
 func (e *ear) hear(p []byte) {
+	e.wire++
 	var h frame.Header
 	if err := h.Parse(p); err != nil {
 		e.t.Fatal(err)
@@ -129,12 +138,13 @@ func (e *ear) shard(h frame.Header, plain []byte, at time.Duration) {
 	id := blockID{h.Session, h.Class, h.Block}
 	b := e.blocks[id]
 	if b == nil {
-		b = &heardBlock{shards: map[uint8][]byte{}, at: map[uint8]time.Duration{}}
+		b = &heardBlock{shards: map[uint8][]byte{}, at: map[uint8]time.Duration{}, left: map[uint8]bool{}}
 		e.blocks[id] = b
 	}
 	if h.Code != frame.CodeOpen {
-		b.data = int(h.K)
+		b.data, b.total = int(h.K), int(h.K)+int(h.M)
 	}
+	b.left[h.Index], b.last = true, e.wire
 	if h.Code == frame.CodeOpen || h.Index < h.K {
 		b.shards[h.Index], b.at[h.Index] = plain, at
 	}
@@ -178,7 +188,11 @@ func (p *parser) block(b *heardBlock) bool {
 		data = append(data, b.shards[uint8(i)]...)
 	}
 	when := func(off int) time.Duration { return b.at[uint8(max(off-1, 0)/size)] }
-	for off := frame.BlockHeaderBytes; off < len(data); {
+	off := frame.BlockHeaderBytes
+	if !p.open && len(data) > 0 {
+		off = int(frame.BlockStart(data))
+	}
+	for off < len(data) {
 		if !p.open {
 			if data[off] == 0 {
 				return true
@@ -186,6 +200,7 @@ func (p *parser) block(b *heardBlock) bool {
 			p.cur = heardBatch{session: p.session, class: p.class, begun: when(off + 1)}
 			p.open = true
 		}
+		p.cur.wire, p.cur.partial = max(p.cur.wire, b.last), p.cur.partial || !b.whole()
 		off += p.more(data[off:])
 		if len(p.cur.data) == frame.BatchHeaderBytes+int(p.cur.Length) && p.cur.Seq != 0 {
 			p.cur.data, p.cur.ended = p.cur.data[frame.BatchHeaderBytes:], when(off)

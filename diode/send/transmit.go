@@ -83,13 +83,18 @@ func (t *transmitter) flush(ctx context.Context) error {
 	return nil
 }
 
-// urgent sends one datagram at once with reserved tokens. What cannot be sent
-// is lost: the next one is due soon.
+// urgent sends one datagram at once with reserved tokens.
 func (t *transmitter) urgent(ctx context.Context, b []byte) error {
 	wire := len(b) + t.pace.perUDP
 	t.pace.take(wire)
-	if _, err := t.conn.Write(b); err != nil {
-		return t.refused(ctx, err)
+	for {
+		_, err := t.conn.Write(b)
+		if err == nil {
+			break
+		}
+		if err := t.refused(ctx, err); err != nil {
+			return err
+		}
 	}
 	t.noBuffer = time.Time{}
 	t.stats.frames.Add(1)
