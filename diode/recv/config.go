@@ -54,10 +54,15 @@ type Key struct {
 // Path is one link on which the batches come. Several paths carry the same
 // batches in parallel: each is delivered once.
 type Path struct {
-	Link     string // name of the link, for messages and LinkID
-	LinkID   uint32 // 0 = frame.LinkID(Link)
-	Keys     []Key  // several while pairings overlap
-	Conn     PacketReader
+	Link   string // name of the link, for messages and LinkID
+	LinkID uint32 // 0 = frame.LinkID(Link)
+	Keys   []Key  // several while pairings overlap
+	Conn   PacketReader
+	// Open opens the connection, in place of Conn, and again when it was closed:
+	// meanwhile the path is silent, and the other paths and what waits here are
+	// not touched. It may wait until ctx ends. What it returns is closed by the
+	// receiver if it is an io.Closer.
+	Open     func(ctx context.Context) (PacketReader, error)
 	StateDir string // keeps the session floors
 }
 
@@ -167,6 +172,6 @@ func (c Path) check() (p problems) {
 		p.add(seen[k.ID], "link %q: key %d is given twice", c.Link, k.ID)
 		seen[k.ID] = true
 	}
-	p.add(c.Conn == nil, "link %q: no connection", c.Link)
+	p.add((c.Conn == nil) == (c.Open == nil), "link %q: either a connection or how to open it", c.Link)
 	return p
 }

@@ -14,10 +14,9 @@ import (
 // series that all paths share.
 type path struct {
 	*Receiver
-	index  int
-	cfg    Path
-	log    *slog.Logger
-	reader *reader
+	index int
+	cfg   Path
+	log   *slog.Logger
 
 	// Guarded by the receiver's mutex.
 	keys      []*keyring
@@ -36,6 +35,8 @@ type path struct {
 	silent   bool // the alarm was logged
 	test     testRun
 	dropBase uint32 // kernel's counter of drops when last seen
+	conn     PacketReader
+	dropped  uint64 // before conn
 	granted  int    // bytes of receive buffer
 }
 
@@ -98,24 +99,6 @@ func (p *path) session(key uint32, id uint64) *session {
 	return nil
 }
 
-// prepareSocket asks for room for bursts.
-func (p *path) prepareSocket() {
-	if _, ok := p.cfg.Conn.(burstReader); ok {
-		return // it has a ring of its own
-	}
-	granted, err := growBuffer(p.cfg.Conn)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.granted = granted
-	switch {
-	case err != nil:
-		p.log.Warn("receive buffer", "err", err)
-	case granted > 0 && granted < wantBuffer:
-		p.log.Warn("receive buffer is smaller than wanted: bursts will be lost; raise net.core.rmem_max or grant CAP_NET_ADMIN",
-			"granted", granted, "wanted", wantBuffer)
-	}
-}
-
 // drops follows the kernel's counter, which is 32 bits and starts with the
 // socket.
 func (p *path) drops(n uint32) {
@@ -125,9 +108,7 @@ func (p *path) drops(n uint32) {
 
 // tick does what time asks for.
 func (p *path) tick() {
-	if d, ok := p.cfg.Conn.(interface{ Drops() uint64 }); ok {
-		p.frames.KernelDrops = d.Drops()
-	}
+	p.countDrops()
 	if !p.silent && p.state(p.now) == StateSilent {
 		p.silent = true
 		p.log.Warn("link is silent: no heartbeat", "since", p.beatAt, "alarm_after", p.Receiver.cfg.AlarmAfter)

@@ -23,6 +23,7 @@ type chunk struct {
 	packets []packet
 	drops   uint32 // kernel's counter of datagrams dropped at this socket
 	hasDrop bool
+	fresh   bool // the first of its connection
 }
 
 type packet struct{ off, size int }
@@ -55,6 +56,7 @@ type burstReader interface {
 // reader only reads: what it leaves in the socket's queue is lost when that
 // is full.
 type reader struct {
+	fresh bool // nothing was read yet
 	conn  PacketReader
 	burst burstReader  // or nil
 	multi *multiReader // or nil; without both one Read per datagram
@@ -62,17 +64,23 @@ type reader struct {
 	full  chan *chunk  // has room for every chunk
 }
 
-func newReader(p *path, full chan *chunk) *reader {
-	r := &reader{conn: p.cfg.Conn, free: make(chan *chunk, chunkCount), full: full}
+func newReader(conn PacketReader, free, full chan *chunk) *reader {
+	r := &reader{conn: conn, fresh: true, free: free, full: full}
 	if b, ok := r.conn.(burstReader); ok {
 		r.burst = b
 	} else {
 		r.multi = newMultiReader(r.conn)
 	}
-	for range chunkCount {
-		r.free <- newChunk(p, r.free)
-	}
 	return r
+}
+
+// newChunks makes the chunks of a path.
+func newChunks(p *path) chan *chunk {
+	free := make(chan *chunk, chunkCount)
+	for range chunkCount {
+		free <- newChunk(p, free)
+	}
+	return free
 }
 
 // run reads until ctx ends.
@@ -96,12 +104,13 @@ func (r *reader) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		c.packets = c.packets[:0]
+		c.packets, c.hasDrop, c.fresh = c.packets[:0], false, r.fresh
 		err := r.read(c)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err == nil {
+			r.fresh = false
 			r.full <- c // never blocks: as many places as chunks
 			continue
 		}
@@ -109,7 +118,7 @@ func (r *reader) run(ctx context.Context) error {
 		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("recv: read: %w", err)
 		}
-		pause(ctx)
+		wait(ctx, readPause) // an error of the interface, which may come back
 	}
 }
 
@@ -128,9 +137,8 @@ func (r *reader) read(c *chunk) error {
 	return nil
 }
 
-// pause waits a moment after an error of the interface, which may come back.
-func pause(ctx context.Context) {
-	t := time.NewTimer(readPause)
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

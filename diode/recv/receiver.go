@@ -96,12 +96,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 		})
 	}
 	for _, p := range r.paths {
-		if err := p.cfg.Conn.SetReadDeadline(time.Time{}); err != nil {
-			cancel(fmt.Errorf("recv: link %q: %w", p.cfg.Link, err))
-		}
-		p.prepareSocket()
-		p.reader = newReader(p, r.full)
-		start(p.cfg.Link, p.reader.run)
+		start(p.cfg.Link, p.run)
 	}
 	start(r.cfg.Name, r.out.run)
 	start(r.cfg.Name, func(ctx context.Context) error { r.keeper.run(ctx); return nil })
@@ -166,6 +161,9 @@ func (r *Receiver) chunk(c *chunk) {
 	p := c.path
 	for _, d := range c.packets {
 		p.datagram(c.buf[d.off : d.off+d.size])
+	}
+	if c.fresh {
+		p.dropBase = 0
 	}
 	if c.hasDrop {
 		p.drops(c.drops)

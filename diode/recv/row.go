@@ -86,6 +86,9 @@ func (p *path) place(w *row, x *session, b *frame.Series) *series {
 	} else {
 		w.list = slices.DeleteFunc(w.list, func(o *series) bool { return o == s })
 	}
+	if s.remnant() {
+		s = newSeries(b.Epoch.ID, w.class) // the sender is back in it, and more of it is not known
+	}
 	w.current, w.namedBy = s, x.order
 	s.start, s.startSum, s.guess = b.Epoch.Start, b.Epoch.StartSum, false
 	s.said = [maxPaths]saidList{}
@@ -249,8 +252,14 @@ func (r *Receiver) loadPositions(positions []diode.Position, open []diode.Gap) {
 		s.next, s.sum = p.Seq+1, p.SumAfter
 	}
 	for _, g := range open {
-		s := r.row(g.Class).find(g.Epoch)
-		if s != nil && g.First > 0 && g.First <= g.Last && g.Last < s.next {
+		s := r.opened(g.Class, g.Epoch)
+		if s == nil || g.First == 0 {
+			continue
+		}
+		if s.remnant() {
+			s.next = max(s.next, g.First, g.Last+1)
+		}
+		if g.First <= g.Last && g.Last < s.next {
 			s.holes.add(g.First, g.Last)
 		}
 	}
