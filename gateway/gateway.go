@@ -67,7 +67,7 @@ func (g *Gateway) open(ctx context.Context) error {
 			return err
 		}
 	}
-	g.console, err = console.Listen(ctx, Socket(g.opts.StateDir, g.opts.Node), g.Status)
+	g.console, err = console.Listen(ctx, Socket(g.opts.StateDir, g.opts.Node), g.Status, g.control()...)
 	return err
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/diode/send"
 	"github.com/sluice-gateway/sluice/gateway/spool"
-	"github.com/sluice-gateway/sluice/sdk"
 )
 
 // sendConns opens the sockets of sending ends; the guard is behind it.
@@ -115,14 +113,5 @@ func goBack(log *spool.Log, next uint64, bytes int64) uint64 {
 type sending struct {
 	*send.Sender
 	sources []*source
-	testing atomic.Bool
-}
-
-// source of a class, or nil.
-func (s *sending) source(c sdk.Class) *source {
-	i := slices.IndexFunc(s.sources, func(x *source) bool { return x.class == diode.Class(c) })
-	if i < 0 {
-		return nil
-	}
-	return s.sources[i]
+	testing atomic.Int32 // who is in Test
 }

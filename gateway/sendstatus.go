@@ -20,7 +20,7 @@ func (s *sending) show(l *console.Link) {
 		Session: st.Session, SessionAhead: st.SessionAhead.Seconds(), Segmentation: st.Segmentation, ShardBytes: st.ShardBytes,
 		Frames: st.Frames, WireBytes: st.WireBytes, Blocks: st.Blocks, Batches: st.Batches, PayloadBytes: st.PayloadBytes,
 		Copies: st.Copies, CopiesMissing: st.CopiesMissing, Oversize: st.Oversize, Heartbeats: st.Heartbeats,
-		Holds: st.Holds, HoldingSince: st.HoldingSince.UTC(), Classes: []console.SendClass{}, Testing: s.testing.Load(),
+		Holds: st.Holds, HoldingSince: st.HoldingSince.UTC(), Classes: []console.SendClass{}, Testing: s.testing.Load() > 0,
 		Resend: console.ResendProgress{Queued: st.Resend.Queued, Sent: st.Resend.Sent, Missing: st.Resend.Missing, Bytes: st.Resend.Bytes},
 	}
 	for i, x := range s.sources {

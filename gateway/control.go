@@ -1,0 +1,8 @@
+package gateway
+
+import "github.com/sluice-gateway/sluice/gateway/console"
+
+// control is what the console offers of this node beside its status.
+func (g *Gateway) control() []console.Option {
+	return []console.Option{console.WithResends(g)}
+}
