@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -193,7 +194,7 @@ func TestTaggedFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	frame := append(mac, vectorFrame(t, "ipv4_tagged")[6:]...)
+	frame := slices.Concat([]byte(mac), vectorFrame(t, "ipv4_tagged")[6:])
 	tag := bytes.Clone(frame[12:16])
 	twice := append(append(bytes.Clone(frame[:12]), tag...), frame[12:]...)
 	out := packetSocket(t, l.near, "tx0")

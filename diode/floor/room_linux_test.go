@@ -16,6 +16,7 @@ import (
 func TestStoreOnFullDisk(t *testing.T) {
 	const mib = 1 << 20
 	reservetest.OnSmallDisk(t, 8*mib, func(t *testing.T, dir string) {
+		t.Helper()
 		room, err := reserve.Open(filepath.Join(dir, "reserve"), 2*mib)
 		if err != nil {
 			t.Fatal(err)

@@ -33,7 +33,7 @@ const (
 	WhyFull        = "ledger-full"  // more ranges were open than the ledger follows
 )
 
-// All, as Final.Below, is behind every sequence, also those of a tail whose end
+// All is, as Final.Below, behind every sequence, also those of a tail whose end
 // is not known.
 const All = endless
 
@@ -107,7 +107,7 @@ func (l *Ledger) Fill(f Filled, m Mark) (wasOpen bool, err error) {
 			return
 		}
 		l.note(event{kind: kindFilled, how: f.How, gap: g, mark: m})
-		if _, fits := l.state.fill(g, f.How); !fits {
+		if fits := l.state.fill(g, f.How); !fits {
 			l.log.Warn("a late batch has another weight than the running sums say; they count", "batch", f.String(), "weight", f.Weight)
 		}
 	})
@@ -280,8 +280,8 @@ func (s *state) isOpen(g diode.Gap) bool {
 
 // strange says that a mark does not prove that what stands there is new.
 func (s *state) strange(m Mark) bool {
-	now, any := s.stream[m.Class]
-	return m.Seq == 0 || (any && m.Spool != now.Spool)
+	now, known := s.stream[m.Class]
+	return m.Seq == 0 || (known && m.Spool != now.Spool)
 }
 
 // neverKnown returns what of the parts of a gap is not listed as declared.

@@ -23,7 +23,7 @@ const (
 	maxFrameBytes = 2 << 20
 )
 
-// ErrVersion: the log was written by a version that this one does not know.
+// ErrVersion says that the log was written by a version that this one does not know.
 var ErrVersion = errors.New("written by another version")
 
 func checksum(parts ...[]byte) uint32 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"syscall"
@@ -97,9 +98,7 @@ func (d *memDisk) remove(name string) error {
 func (d *memDisk) syncDir() error {
 	return d.do("syncDir", func() error {
 		d.durable = map[string]*memFile{}
-		for name, f := range d.live {
-			d.durable[name] = f
-		}
+		maps.Copy(d.durable, d.live)
 		return nil
 	})
 }

@@ -451,7 +451,7 @@ func failAt(t *testing.T, n int, seed uint64, kind error) int {
 	d.fault = func(string) error {
 		hit := count == n
 		count++
-		if dead = dead || (hit && kind == errDead); dead || hit {
+		if dead = dead || (hit && errors.Is(kind, errDead)); dead || hit {
 			return kind
 		}
 		return nil
@@ -470,7 +470,7 @@ func failAt(t *testing.T, n int, seed uint64, kind error) int {
 			break
 		}
 		switch {
-		case kind == errDead && dead: // a new start, and the far spool read again
+		case errors.Is(kind, errDead) && dead: // a new start, and the far spool read again
 			d, dead = d.crash(rng), false
 			done = 0
 			l, err = open(d, options())

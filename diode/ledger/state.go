@@ -174,15 +174,15 @@ func (s *state) account(e *entry, r *Row, batches uint64) {
 	}
 }
 
-// fill takes a batch that came late off what is open, and says whether it was.
-// fits is false when its weight contradicts that of its range, which the running
-// sums gave: they count.
-func (s *state) fill(g diode.Gap, how How) (was, fits bool) {
+// fill takes a batch that came late off what is open, if it is. The answer is
+// false when its weight contradicts that of its range, which the running sums
+// gave: they count.
+func (s *state) fill(g diode.Gap, how How) (fits bool) {
 	x := s.seriesOf(g)
 	defer s.dropEmpty(g)
 	i, ok := x.find(g.First)
 	if !ok {
-		return false, true
+		return true
 	}
 	sp := x.open[i]
 	e, r := sp.e, s.row(g.Class, sp.e.gap.Reason)
@@ -206,7 +206,7 @@ func (s *state) fill(g diode.Gap, how How) (was, fits bool) {
 	e.filled(how, r, Amount{Batches: 1, Weight: weight})
 	e.changed = g.DeclaredAt
 	s.close(e, r)
-	return true, fits
+	return fits
 }
 
 func (e *entry) filled(how How, r *Row, a Amount) {

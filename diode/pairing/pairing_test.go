@@ -2,6 +2,7 @@ package pairing_test
 
 import (
 	"crypto/hpke"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -255,7 +257,7 @@ func TestNothingShowsSecrets(t *testing.T) {
 	text := shown.String()
 	for _, secret := range []string{
 		fmt.Sprintf("%x", psk), fmt.Sprintf("%X", psk), fmt.Sprint(psk), fmt.Sprintf("%v", psk[:8]), seed(t, receive),
-		fmt.Sprintf("%x", psk[:6]), seed(t, receive)[:12], strings.Trim(fmt.Sprint(psk[:6]), "[]"), fmt.Sprintf("%q", psk[:]),
+		hex.EncodeToString(psk[:6]), seed(t, receive)[:12], strings.Trim(fmt.Sprint(psk[:6]), "[]"), strconv.Quote(string(psk[:])),
 	} {
 		if strings.Contains(text, secret) {
 			t.Errorf("shown: %q", secret)

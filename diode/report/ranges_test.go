@@ -14,7 +14,7 @@ func TestParseRanges(t *testing.T) {
 	for text, want := range map[string][]report.Range{
 		"1":                    {{1, 1}},
 		"4711-4723,4801":       {{4711, 4723}, {4801, 4801}},
-		" 9 , 3 - 5 ":          {{3, 5}, {9, 9}},
+		" 9 , 3 - 5 ":          {{3, 5}, {9, 9}}, //nolint:gocritic // the blanks are what is tested
 		"1-2,\n3\n\n7,8\r\n":   {{1, 2}, {3, 3}, {7, 7}, {8, 8}},
 		"18446744073709551615": {{1<<64 - 1, 1<<64 - 1}},
 		"007":                  {{7, 7}},
@@ -31,7 +31,7 @@ func TestParseRanges(t *testing.T) {
 func TestParseRangesRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                             `none given`,
-		" \n":                          `none given`,
+		" \n":                          `none given`, //nolint:gocritic // the blanks are what is tested
 		",":                            `none given`,
 		"1,,2":                         `item 2 "": first sequence is missing`,
 		"1-":                           `item 1 "1-": last sequence is missing`,

@@ -113,7 +113,7 @@ func TestFacts(t *testing.T) {
 		},
 		{
 			name: "mtu", q: captureQuery(), right: allRightCapture,
-			spoil: func(_ *fakeKernel, l *link, q *DiodeQuery) { q.MTU = 9000 },
+			spoil: func(_ *fakeKernel, _ *link, q *DiodeQuery) { q.MTU = 9000 },
 			want:  "mtu bad: 1500, below the link's mtu of 9000 -> ip link set eno2 mtu 9000, or set the link's mtu to 1500 on both sides",
 		},
 		{

@@ -14,6 +14,7 @@ import (
 func TestSmallDisk(t *testing.T) {
 	const mib = 1 << 20
 	reservetest.OnSmallDisk(t, 16*mib, func(t *testing.T, dir string) {
+		t.Helper()
 		room, err := reserve.Open(filepath.Join(dir, "reserve"), 4*mib)
 		if err != nil {
 			t.Fatal(err)

@@ -31,6 +31,7 @@ func (f *folder) list() (out []fileInfo, err error) {
 }
 
 func (f *folder) open(name string, flag int) (file, error) { return f.memFS.open(f.name+name, flag) }
-func (f *folder) rename(from, to string) error             { return f.memFS.rename(f.name+from, f.name+to) }
-func (f *folder) remove(name string) error                 { return f.memFS.remove(f.name + name) }
-func (f *folder) touch(name string, at time.Time) error    { return f.memFS.touch(f.name+name, at) }
+
+func (f *folder) rename(from, to string) error          { return f.memFS.rename(f.name+from, f.name+to) }
+func (f *folder) remove(name string) error              { return f.memFS.remove(f.name + name) }
+func (f *folder) touch(name string, at time.Time) error { return f.memFS.touch(f.name+name, at) }

@@ -47,6 +47,7 @@ func mustOpen(t *testing.T, path string, size int64) *reserve.Reserve {
 // again, and the reserve grows back when space returns.
 func TestFullDisk(t *testing.T) {
 	reservetest.OnSmallDisk(t, 16*mib, func(t *testing.T, dir string) {
+		t.Helper()
 		r := mustOpen(t, filepath.Join(dir, "state", "reserve"), 4*mib)
 		if s := r.State(); s.Held != 4*mib || s.Err != nil {
 			t.Fatalf("%+v", s)
@@ -81,6 +82,7 @@ func TestFullDisk(t *testing.T) {
 // TestOpenOnFullDisk starts where no byte is free: that is a state.
 func TestOpenOnFullDisk(t *testing.T) {
 	reservetest.OnSmallDisk(t, 8*mib, func(t *testing.T, dir string) {
+		t.Helper()
 		free := reservetest.Fill(t, dir)
 		r := mustOpen(t, filepath.Join(dir, "reserve"), 2*mib)
 		if s := r.State(); s.Held != 0 || !errors.Is(s.Err, unix.ENOSPC) {
