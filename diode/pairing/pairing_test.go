@@ -257,7 +257,7 @@ func TestNothingShowsSecrets(t *testing.T) {
 	text := shown.String()
 	for _, secret := range []string{
 		fmt.Sprintf("%x", psk), fmt.Sprintf("%X", psk), fmt.Sprint(psk), fmt.Sprintf("%v", psk[:8]), seed(t, receive),
-		hex.EncodeToString(psk[:6]), seed(t, receive)[:12], strings.Trim(fmt.Sprint(psk[:6]), "[]"), strconv.Quote(string(psk[:])),
+		hex.EncodeToString(psk[:6]), seed(t, receive)[:12], strings.Trim(fmt.Sprint(psk[:6]), "[]"), strconv.Quote(string(psk[:])), //nolint:staticcheck // as fmt shows bytes, in decimal
 	} {
 		if strings.Contains(text, secret) {
 			t.Errorf("shown: %q", secret)
