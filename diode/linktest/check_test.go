@@ -147,8 +147,11 @@ func (w *walk) gap(g diode.Gap) error {
 		return nil
 	}
 	if w.next == 0 {
-		w.next = min(g.First, w.first)
-		if g.First != w.first && !g.BeforeFirstContact {
+		w.next = w.first
+		if g.BeforeFirstContact {
+			w.next = g.First // where the epoch starts may not be known
+		}
+		if g.First != w.next {
 			return fmt.Errorf("gap %+v, but %d is the first", g, w.first)
 		}
 	}

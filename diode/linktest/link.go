@@ -94,6 +94,13 @@ func (l *Link) Counts() (written, lost int) {
 	return l.written, l.lost
 }
 
+// Waiting is how many datagrams the reader could take now.
+func (l *Link) Waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue)
+}
+
 // Drop discards what waits for the reader: the far process died and its
 // socket with it.
 func (l *Link) Drop() {

@@ -128,6 +128,7 @@ func (w *world) check() (*checker, error) {
 // that it comes.
 func (w *world) refill() error {
 	w.heal()
+	time.Sleep(3 * time.Second) // every link is up
 	w.resend()
 	for range 120 {
 		time.Sleep(time.Second)
@@ -139,7 +140,7 @@ func (w *world) refill() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a minute after all was sent again, some of it is still missing: %+v", w.rx.Stats())
+	return fmt.Errorf("a minute after all was sent again, some of it is still missing: %+v, events%s", w.rx.Stats().Series, story(w.sink.Events()))
 }
 
 func (w *world) retainsMissing(c *checker) bool {
