@@ -94,6 +94,9 @@ func (s *Sink) Events() []Event {
 func (s *Sink) Positions() []diode.Position {
 	var list []diode.Position
 	for _, e := range s.Events() {
+		if e.IsGap && e.Gap.Last == 0 {
+			continue // says where a series ended, not where it stands
+		}
 		epoch, class := e.series()
 		i := slices.IndexFunc(list, func(p diode.Position) bool { return p.Epoch == epoch && p.Class == class })
 		if i < 0 {

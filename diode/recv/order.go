@@ -33,7 +33,7 @@ func (r *Receiver) order(w *row, s *series, h held) {
 	b := h.batch
 	switch {
 	case s.ended:
-		r.meetEnded(s, b)
+		r.meetEnded(w, s, b)
 		r.past(s, h)
 		return
 	case !w.isOpen(s):
@@ -90,12 +90,12 @@ func (r *Receiver) meet(w *row, s *series, seq, sumBefore uint64) {
 
 // meetEnded does the same for a series that is heard of only now that it is
 // over.
-func (r *Receiver) meetEnded(s *series, b diode.Batch) {
+func (r *Receiver) meetEnded(w *row, s *series, b diode.Batch) {
 	if s.contact {
 		return
 	}
 	r.firstContact(s, b.Seq, b.SumBefore, diode.Neighbour{})
-	r.endSeries(s)
+	r.endSeries(w, s)
 }
 
 // firstContact takes the first that is heard of a series as its position and

@@ -171,7 +171,7 @@ func (r *Receiver) moveOn(w *row) {
 		if !w.list[i+1].placed || !r.isOver(s) {
 			return
 		}
-		r.endSeries(s)
+		r.endSeries(w, s)
 		r.begin(w, w.list[i+1])
 	}
 }
@@ -190,7 +190,7 @@ func (r *Receiver) endBefore(w *row, s *series) {
 	s.placed = true
 	for _, old := range w.before(s) {
 		if !old.ended {
-			r.endSeries(old)
+			r.endSeries(w, old)
 		}
 	}
 	r.begin(w, s)
@@ -212,7 +212,7 @@ func (r *Receiver) begin(w *row, s *series) {
 // endSeries names what is missing at the end of a series that another epoch
 // follows: exactly, when that says where this one ended; else what heartbeats
 // told, and an open end.
-func (r *Receiver) endSeries(s *series) {
+func (r *Receiver) endSeries(w *row, s *series) {
 	r.flush(s)
 	r.expireRewrite(s, max(s.accepted, s.end-min(s.end, 1)))
 	s.ended = true
@@ -220,7 +220,7 @@ func (r *Receiver) endSeries(s *series) {
 		return // nothing was ever heard of it
 	}
 	if !s.contact && s.end != 0 {
-		r.firstContact(s, s.end, s.endSum, diode.Neighbour{})
+		r.meet(w, s, s.end, s.endSum)
 	}
 	s.contact = true
 	if s.end != 0 {
