@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,30 +63,35 @@ func TestOnePairingIsMadeHoweverManyMakeIt(t *testing.T) {
 }
 
 func TestHealthFitsAHeartbeat(t *testing.T) {
-	for name, n := range map[string]near{
-		"short":            {Node: "plant", Version: "0.1.0", Guard: "ok", Plugins: 2, Running: 1, Behind: 7},
-		"long":             {Node: strings.Repeat("n", 63), Version: strings.Repeat("v", 500), Guard: "unknown", Behind: 1 << 63, Warnings: 1 << 30},
-		"escaped by JSON":  {Node: strings.Repeat("\x01", 63), Version: strings.Repeat("\"", 63), Guard: "ok"},
-		"cut in a letter":  {Node: strings.Repeat("é", 63), Version: strings.Repeat("é", 63), Guard: "ok"},
+	many := func(n int, name string) (out []patient) {
+		for i := range n {
+			out = append(out, patient{name: fmt.Sprint(name, i), state: []string{"failed", running}[min(i, 1)]})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		n         near
+		receivers []patient
+		shown     int
+	}{
+		"short":            {near{Node: "plant", Version: "0.1.0", Guard: "ok", Behind: 7}, many(2, "udp.a"), 2},
+		"long":             {near{Node: strings.Repeat("n", 63), Version: strings.Repeat("v", 500), Guard: "unknown", Behind: 1 << 63, Warnings: 1 << 30}, nil, 0},
+		"escaped by JSON":  {near{Node: strings.Repeat("\x01", 63), Version: strings.Repeat("\"", 63), Guard: "ok"}, many(1, "udp.a"), 1},
+		"cut in a letter":  {near{Node: strings.Repeat("é", 63), Version: strings.Repeat("é", 63), Guard: "ok"}, nil, 0},
+		"many receivers":   {near{Node: "plant"}, many(100, "udp.a-rather-long-name"), 9},
+		"endless names":    {near{Node: "plant"}, many(2, strings.Repeat("n", 600)), 0},
 		"nothing to speak": {},
 	} {
-		b := n.encode()
+		b := c.n.encode(c.receivers)
 		var got near
-		if err := json.Unmarshal(b, &got); err != nil || len(b) > maxHealth || got.Behind != n.Behind {
+		if err := json.Unmarshal(b, &got); err != nil || len(b) > maxHealth || got.Behind != c.n.Behind {
 			t.Errorf("%s: %d bytes, %v: %s", name, len(b), err, b)
 		}
-	}
-}
-
-func TestAFileThatIsThereIsNotWrittenAgain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a")
-	for _, content := range []string{"first", "second"} {
-		if err := writeOnce(path, []byte(content)); err != nil {
-			t.Fatal(err)
+		if n := len(got.Receivers); n < c.shown || n+got.More != len(c.receivers) || got.Plugins != len(c.receivers) {
+			t.Errorf("%s: %s", name, b)
 		}
-	}
-	b, err := os.ReadFile(path)
-	if st, serr := os.Stat(path); err != nil || serr != nil || string(b) != "first" || st.Mode().Perm() != 0o600 {
-		t.Fatalf("%q %v %v %v", b, st.Mode(), err, serr)
+		if c.shown > 0 && got.Receivers[c.receivers[0].name] != "failed" {
+			t.Errorf("%s: the sick one is not shown: %s", name, b)
+		}
 	}
 }
