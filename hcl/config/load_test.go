@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -215,5 +216,27 @@ func TestProblemsInColourAndAsError(t *testing.T) {
 	}
 	if err := (config.Problems{{Severity: config.Warning}}).Err(); err != nil {
 		t.Errorf("a warning is an error: %v", err)
+	}
+}
+
+func TestTheDigestTellsConfigurationsApart(t *testing.T) {
+	digest := func(files map[string]string) [32]byte {
+		fsys := fstest.MapFS{}
+		for name, text := range files {
+			fsys[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o600}
+		}
+		c, _, problems := config.LoadFS(fsys)
+		if c == nil {
+			t.Fatal(problems)
+		}
+		return c.Digest()
+	}
+	base := map[string]string{"a.hcl": "gateway {\n  site = \"x\"\n}\n", "b.hcl": "locals {\n  y = 1\n}\n"}
+	same, renamed, changed := maps.Clone(base), maps.Clone(base), maps.Clone(base)
+	renamed["c.hcl"] = renamed["b.hcl"]
+	delete(renamed, "b.hcl")
+	changed["b.hcl"] = "locals {\n  y = 2\n}\n"
+	if digest(base) != digest(same) || digest(base) == digest(renamed) || digest(base) == digest(changed) {
+		t.Error("equal and different are mixed up")
 	}
 }

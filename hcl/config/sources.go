@@ -2,11 +2,13 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -50,6 +52,18 @@ func (s *Sources) Text(name string) []byte {
 		}
 	}
 	return nil
+}
+
+// Digest is the SHA-256 of the files as they were read, by their names without the directory: equal on two nodes that have
+// the same configuration.
+func (c *Config) Digest() [sha256.Size]byte {
+	h := sha256.New()
+	if c.src != nil {
+		for _, f := range c.src.files {
+			_, _ = fmt.Fprintf(h, "%s\x00%d\x00%s", path.Base(filepath.ToSlash(f.name)), len(f.text), f.text) // never fails, see hash.Hash
+		}
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // relevant reports whether a directory entry belongs to the configuration. What editors leave behind does not.
