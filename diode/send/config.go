@@ -16,17 +16,21 @@ import (
 )
 
 // Source hands out the batches of one class in order of their sequence, and
-// again for repeats. Next is called from a goroutine of its own; the other
-// methods from the sender's loop, so that they should not block for long. All
-// must be safe for use at the same time.
+// again for copies. Next and Read are called from goroutines of their own; the
+// other methods from the sender's loop, so that they should not block for long.
+// All must be safe for use at the same time. A source may also have a method
+// Oldest() time.Time: when the oldest batch not yet reported to Sent was taken
+// in, zero when there is none; heartbeats carry it.
 type Source interface {
 	// Next blocks until the next batch is there or ctx ends. buf has a length
 	// and capacity of diode.MaxBatchBytes; Data may alias it and belongs to
 	// the sender until its next call with the same buffer. An error that is
 	// not ctx's ends Run.
 	Next(ctx context.Context, buf []byte) (diode.Batch, error)
-	// Read returns a batch that Next has returned before. An error means that
-	// it is no longer retained: the copy is left out and counted.
+	// Read returns a batch that Next has returned before. buf is as for Next. An
+	// error means that it is no longer retained: the copy is left out and
+	// counted. The Epoch of a batch, here and in Next, may be one before that of
+	// the class; zero is that of the class.
 	Read(seq uint64, buf []byte) (diode.Batch, error)
 	// Sent says that every frame of everything up to and including through,
 	// parity and the last configured repeat included, was accepted by the

@@ -39,12 +39,12 @@ func (k copyKind) flags() uint8 {
 // copies knows which batches of a class must be sent again: those configured
 // to be repeated, and those sent shortly before an error.
 type copies struct {
-	delays []time.Duration
-	queues []fifo[repeat] // one per delay, in order of time
-	back   fifo[setBack]  // in order of sequence
-	recent fifo[recentBatch]
-	bytes  int           // in recent
-	age    time.Duration // of what is in recent
+	delays  []time.Duration
+	queues  []fifo[repeat]    // one per delay, in order of time
+	back    fifo[setBack]     // in order of sequence
+	written fifo[recentBatch] // of which some frame has not left yet
+	recent  fifo[recentBatch] // of which all have, not long ago
+	bytes   int               // in recent
 }
 
 type repeat struct {
@@ -61,12 +61,13 @@ type setBack struct {
 type recentBatch struct {
 	seq    uint64
 	bytes  int
-	at     time.Time
+	end    uint64    // it has left once all blocks below have
+	at     time.Time // when it had left
 	resent bool
 }
 
 func newCopies(delays []time.Duration) copies {
-	return copies{delays: delays, queues: make([]fifo[repeat], len(delays)), age: rewindAge}
+	return copies{delays: delays, queues: make([]fifo[repeat], len(delays))}
 }
 
 func (c *copies) repeats() bool { return len(c.delays) > 0 }
@@ -86,11 +87,16 @@ func (c *copies) sent(b diode.Batch, now time.Time) {
 	}
 }
 
-// note remembers that a batch was written, for the first time or again.
-func (c *copies) note(r recentBatch) {
-	c.recent.push(r)
-	c.bytes += r.bytes
-	for c.bytes > rewindBytes || r.at.Sub(c.recent.front().at) > c.age {
+// settle remembers when batches had left: those whose blocks are all below
+// unfinished.
+func (c *copies) settle(unfinished uint64, now time.Time) {
+	for c.written.len() > 0 && c.written.front().end <= unfinished {
+		r := c.written.pop()
+		r.at = now
+		c.recent.push(r)
+		c.bytes += r.bytes
+	}
+	for c.recent.len() > 0 && (c.bytes > rewindBytes || now.Sub(c.recent.front().at) > rewindAge) {
 		c.bytes -= c.recent.pop().bytes
 	}
 }
@@ -100,14 +106,20 @@ func (c *copies) note(r recentBatch) {
 // among them that an operator had asked for.
 func (c *copies) rewind(since time.Time, underway []setBack) (asked []uint64) {
 	all := make(map[uint64]setBack)
-	for i := c.recent.head; i < len(c.recent.items); i++ {
-		switch r := c.recent.items[i]; {
-		case since.Sub(r.at) > c.age:
-		case r.resent:
+	add := func(r recentBatch) {
+		if r.resent {
 			asked = append(asked, r.seq)
-		default:
-			all[r.seq] = setBack{seq: r.seq}
+			return
 		}
+		all[r.seq] = setBack{seq: r.seq}
+	}
+	for i := c.recent.head; i < len(c.recent.items); i++ {
+		if r := c.recent.items[i]; since.Sub(r.at) <= rewindAge {
+			add(r)
+		}
+	}
+	for c.written.len() > 0 {
+		add(c.written.pop())
 	}
 	for c.back.len() > 0 {
 		r := c.back.pop()

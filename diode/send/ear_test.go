@@ -161,9 +161,10 @@ func (e *ear) batches(class diode.Class) (list []heardBatch) {
 		if id.class != uint8(class) {
 			continue
 		}
-		if id.session != p.session {
+		if id.session != p.session || id.number != p.number+1 {
 			p = parser{list: p.list, session: id.session, class: class}
 		}
+		p.number = id.number
 		if !p.block(e.blocks[id]) {
 			p.cur, p.open = heardBatch{}, false // an error cut it off
 		}
@@ -174,6 +175,7 @@ func (e *ear) batches(class diode.Class) (list []heardBatch) {
 type parser struct {
 	list    []heardBatch
 	session uint64
+	number  uint64 // of the last block
 	class   diode.Class
 	cur     heardBatch
 	open    bool

@@ -126,7 +126,7 @@ func (s *Sender) settle(ctx context.Context, now time.Time) error {
 		return err
 	}
 	for _, st := range s.streams {
-		st.settle()
+		st.settle(now)
 	}
 	return nil
 }

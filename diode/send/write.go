@@ -19,7 +19,7 @@ func (st *stream) write(ctx context.Context, now time.Time, most int) (int, erro
 	piece := st.cur.rest()
 	st.cur.off += st.block.put(piece[:min(len(piece), most)], limit)
 	if st.cur.off == st.cur.size() {
-		st.end(now)
+		st.end()
 	}
 	if st.block.fill == limit {
 		return 0, st.closeFull(now)
@@ -32,12 +32,12 @@ func (st *stream) write(ctx context.Context, now time.Time, most int) (int, erro
 
 // end notes where the batch that is now complete ends and gives its buffer
 // back.
-func (st *stream) end(now time.Time) {
+func (st *stream) end() {
 	b, x := st.cur.batch, &st.cur
 	if x.final {
 		st.marks.add(mark{end: st.block.number + 1, seq: b.Seq, sum: b.SumBefore + uint64(b.Weight)})
 	}
-	st.copies.note(recentBatch{seq: b.Seq, bytes: len(b.Data), at: now, resent: x.kind == resent})
+	st.copies.written.push(recentBatch{seq: b.Seq, bytes: len(b.Data), end: st.block.number + 1, resent: x.kind == resent})
 	if x.kind == resent {
 		st.stats.resent.Add(1)
 		st.stats.resentBytes.Add(uint64(len(b.Data)))
@@ -108,8 +108,10 @@ func (st *stream) unfinished() uint64 {
 
 // settle tells the source how far everything has left. The transmitter's burst
 // must be empty.
-func (st *stream) settle() {
-	if st.marks.settle(st.unfinished()) && st.marks.sent > st.told.Load() {
+func (st *stream) settle(now time.Time) {
+	unfinished := st.unfinished()
+	st.copies.settle(unfinished, now)
+	if st.marks.settle(unfinished) && st.marks.sent > st.told.Load() {
 		st.told.Store(st.marks.sent)
 		st.source.Sent(st.marks.sent)
 	}
@@ -138,6 +140,9 @@ func (st *stream) abandon(since time.Time) {
 			continue
 		}
 		back = append(back, setBack{seq: a.seq, sum: a.sum, final: a.final})
+	}
+	if st.cur.off > 0 && st.block == nil {
+		st.next++ // the far side waits for the rest of the batch there
 	}
 	st.cur, st.block = outgoing{}, nil
 	st.inter, st.spread, st.out = interleaver{}, spreader{}, output{}
