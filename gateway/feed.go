@@ -14,14 +14,22 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
-// sinkCredit bounds what is delivered to a sink and not yet acknowledged, in bytes (ours; as much as a receiver's).
-const sinkCredit = sdk.DefaultCredit
+const (
+	// sinkCredit bounds what is delivered to a sink of a class and not yet acknowledged, in bytes (ours; as much as a
+	// receiver's). The critical class has some of its own, so that a backlog of the other does not hold it up.
+	sinkCredit     = sdk.DefaultCredit
+	criticalCredit = sinkCredit / 4
+	// criticalTurns is how often the critical class goes first while the other waits as well (ours).
+	criticalTurns = 8
+)
 
 // feed is the Outlet of one start of one sink: it reads every origin the sink has a cursor in, passes the batches of
 // its receivers, and moves the cursors when the sink acknowledges.
 //
 //	cursor (origin, class) ─► read ─► filter by receiver ─┐
-//	cursor (origin, class) ─► read ─► filter by receiver ─┴─► Next … Ack ─► cursor
+//	cursor (origin, class) ─► read ─► filter by receiver ─┴─► one lane per class ─► Next … Ack ─► cursor
+//
+// The critical class goes first, with a turn for the other after every eighth.
 type feed struct {
 	takes   map[string]bool // labels of receivers
 	counts  *sinkCounts
@@ -29,14 +37,32 @@ type feed struct {
 	stuck   func(error)                                  // told while reject fails, and nil when it succeeds again
 	hold    func(reason string)
 	buffers *sync.Pool // of *[]byte
-	offer   chan *parcel
-	credit  *semaphore.Weighted
+	lanes   []lane     // by class
 	tracks  []*track
 	quit    <-chan struct{} // closed when nothing more shall be delivered
 
 	mu          sync.Mutex // guards what follows
 	number      uint64
+	turns       int // that the critical class had in a row
 	outstanding []*parcel
+}
+
+// lane is where the parcels of a class wait to be taken.
+type lane struct {
+	offer  chan *parcel
+	credit *semaphore.Weighted
+}
+
+func newLanes() []lane {
+	out := make([]lane, len(classes()))
+	for _, c := range classes() {
+		credit := int64(sinkCredit)
+		if c == sdk.ClassCritical {
+			credit = criticalCredit
+		}
+		out[c] = lane{offer: make(chan *parcel), credit: semaphore.NewWeighted(credit)}
+	}
+	return out
 }
 
 // track is one cursor with what is on its way.
@@ -60,7 +86,7 @@ type parcel struct {
 }
 
 func newFeed(cursors []*spool.Cursor, takes map[string]bool, counts *sinkCounts) *feed {
-	f := &feed{takes: takes, counts: counts, offer: make(chan *parcel), credit: semaphore.NewWeighted(sinkCredit)}
+	f := &feed{takes: takes, counts: counts, lanes: newLanes()}
 	for i, c := range cursors {
 		f.tracks = append(f.tracks, &track{cursor: c, class: classes()[i%len(classes())]})
 	}
@@ -140,20 +166,21 @@ func (f *feed) parcel(t *track, e spool.Entry) *parcel {
 	if err != nil || !f.takes[h.Receiver] {
 		return nil
 	}
-	p := &parcel{track: t, passed: e.Seq, records: h.Count, weight: min(int64(len(batch)), sinkCredit)}
+	p := &parcel{track: t, passed: e.Seq, records: h.Count, weight: min(int64(len(batch)), criticalCredit)}
 	p.delivery = sdk.Delivery{Class: t.class, Late: env.late, Data: batch}
 	return p
 }
 
 func (f *feed) push(ctx context.Context, p *parcel) error {
-	if err := f.credit.Acquire(ctx, p.weight); err != nil {
+	l := f.lanes[p.track.class]
+	if err := l.credit.Acquire(ctx, p.weight); err != nil {
 		return err
 	}
 	p.track.mu.Lock()
 	p.track.pending = append(p.track.pending, p)
 	p.track.mu.Unlock()
 	select {
-	case f.offer <- p:
+	case l.offer <- p:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -191,19 +218,48 @@ func (f *feed) Next(ctx context.Context) (sdk.Delivery, error) {
 		return sdk.Delivery{}, io.EOF // also when there is something on offer
 	default:
 	}
+	if p := f.preferred(); p != nil {
+		return f.hand(p), nil
+	}
 	select {
-	case p := <-f.offer:
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.number++
-		p.delivery.Number = f.number
-		f.outstanding = append(f.outstanding, p)
-		return p.delivery, nil
+	case p := <-f.lanes[sdk.ClassBulk].offer:
+		return f.hand(p), nil
+	case p := <-f.lanes[sdk.ClassCritical].offer:
+		return f.hand(p), nil
 	case <-f.quit:
 		return sdk.Delivery{}, io.EOF
 	case <-ctx.Done():
 		return sdk.Delivery{}, ctx.Err()
 	}
+}
+
+// preferred takes from the lane whose turn it is, if something waits there.
+func (f *feed) preferred() *parcel {
+	f.mu.Lock()
+	first := sdk.ClassCritical
+	if f.turns >= criticalTurns {
+		first, f.turns = sdk.ClassBulk, 0
+	}
+	f.mu.Unlock()
+	select {
+	case p := <-f.lanes[first].offer:
+		return p
+	default:
+		return nil
+	}
+}
+
+func (f *feed) hand(p *parcel) sdk.Delivery {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turns++
+	if p.track.class == sdk.ClassBulk {
+		f.turns = 0
+	}
+	f.number++
+	p.delivery.Number = f.number
+	f.outstanding = append(f.outstanding, p)
+	return p.delivery
 }
 
 // Ack writes the rejected records to the dead-letter log and then moves the cursors.
@@ -236,7 +292,7 @@ func (f *feed) Ack(ctx context.Context, through uint64, rejected ...sdk.Rejectio
 
 // settle counts an acknowledged parcel and takes back what it held.
 func (f *feed) settle(p *parcel) {
-	f.credit.Release(p.weight)
+	f.lanes[p.track.class].credit.Release(p.weight)
 	f.counts.batches.Add(1)
 	f.counts.records.Add(uint64(p.records) - uint64(len(p.rejected)))
 	f.counts.bytes.Add(uint64(len(p.delivery.Data)))

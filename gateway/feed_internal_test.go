@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,5 +195,64 @@ func TestFeedPassesGapsAndMarksLateBatches(t *testing.T) {
 		if d.Late != late {
 			t.Fatalf("delivery %d late = %v, want %v", d.Number, d.Late, late)
 		}
+	}
+}
+
+// testEntry appends a batch of one class.
+func testEntry(t *testing.T, o *origin, c sdk.Class, batch []byte) {
+	t.Helper()
+	if _, err := o.log(c).Append(soon(t), 1, localEnvelope(time.Now()), batch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is critical does not wait for a sink to acknowledge a backlog of the rest.
+func TestTheCriticalClassPassesABacklog(t *testing.T) {
+	o := testOrigin(t, t.TempDir(), localOrigin, spool.Options{})
+	text := make([]byte, 512<<10)
+	_, _ = rand.Read(text) // never fails
+	bulk := testBatch(t, "udp.a", sdk.StreamID{1}, string(text))
+	for range sinkCredit/len(bulk) + 2 {
+		testEntry(t, o, sdk.ClassBulk, bulk)
+	}
+	rig := startFeed(t, o, "udp.a")
+	for range sinkCredit / len(bulk) {
+		if _, err := rig.Next(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testEntry(t, o, sdk.ClassCritical, testBatch(t, "udp.a", sdk.StreamID{2}, "fire"))
+	d, err := rig.Next(soon(t))
+	if err != nil || d.Class != sdk.ClassCritical {
+		t.Fatalf("class %d, %v", d.Class, err)
+	}
+	if err := rig.Ack(soon(t), d.Number); err != nil {
+		t.Fatal(err)
+	}
+	if got := rig.tracks[1].cursor.Acked(); got != 1 {
+		t.Errorf("critical cursor at %d", got)
+	}
+}
+
+func TestNeitherClassStarvesTheOther(t *testing.T) {
+	f := newFeed(nil, nil, &sinkCounts{})
+	const each = 3 * criticalTurns
+	for _, c := range classes() {
+		f.lanes[c].offer = make(chan *parcel, each)
+		for range each {
+			f.lanes[c].offer <- &parcel{track: &track{class: c}, delivery: sdk.Delivery{Class: c}}
+		}
+	}
+	var got []sdk.Class
+	for range each + 3 {
+		d, err := f.Next(soon(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, d.Class)
+	}
+	turn := append(slices.Repeat([]sdk.Class{sdk.ClassCritical}, criticalTurns), sdk.ClassBulk)
+	if !slices.Equal(got, slices.Repeat(turn, 3)) {
+		t.Errorf("turns %v", got)
 	}
 }

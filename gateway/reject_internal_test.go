@@ -110,8 +110,9 @@ func TestNothingIsDeliveredOnceTheNodeStops(t *testing.T) {
 		f := newFeed(nil, nil, &sinkCounts{})
 		quit := make(chan struct{})
 		close(quit)
-		f.quit, f.offer = quit, make(chan *parcel, 1)
-		f.offer <- &parcel{}
+		f.quit = quit
+		f.lanes[sdk.ClassBulk].offer = make(chan *parcel, 1)
+		f.lanes[sdk.ClassBulk].offer <- &parcel{}
 		if _, err := f.Next(soon(t)); !errors.Is(err, io.EOF) {
 			t.Fatalf("got %v, want io.EOF", err)
 		}
