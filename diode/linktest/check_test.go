@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/linktest"
@@ -28,8 +29,14 @@ type truth struct {
 	// rewound says that the near spool was restored within this series: what it
 	// had sent may then come twice.
 	rewound bool
-	// blurred says that the far side was replaced or restarted since: it cannot
-	// know any more which of the known sequences were given to others.
+	// restoredAt is when that was, and knownTo what the near side had accepted
+	// again when the far side first heard of it: it cannot know which of the
+	// sequences up to there were given to other batches.
+	restoredAt time.Time
+	heard      bool
+	knownTo    uint64
+	// blurred says that the far side was replaced or restarted since, or that
+	// two links disagreed for a while: then it knows of none.
 	blurred bool
 }
 
@@ -184,12 +191,17 @@ func (w *walk) gap(g diode.Gap) error {
 	return nil
 }
 
+// excused says that the far side cannot know of the batch.
+func (w *walk) excused(seq uint64) bool {
+	return w.rewound && (w.blurred || !w.heard || seq <= w.knownTo)
+}
+
 // lost returns a batch that is neither delivered nor named, if there is one.
 func (w *walk) lost() (diode.BatchID, bool) {
 	for seq, list := range w.versions {
 		for _, v := range list {
 			named := w.missing[seq] || (w.open != 0 && seq >= w.open)
-			if !v.gone && w.delivered[v] == 0 && !named && !(w.rewound && w.blurred) {
+			if !v.gone && w.delivered[v] == 0 && !named && !w.excused(seq) {
 				return v.batch.BatchID, true
 			}
 		}

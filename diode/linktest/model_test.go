@@ -91,19 +91,27 @@ func (w *world) settle() error {
 		if err != nil {
 			return err
 		}
-		missing := false
-		for _, walk := range c.series {
-			if id, ok := walk.lost(); ok && w.expected(walk, id) {
-				lost, missing = id, true
-			}
-			missing = missing || len(walk.pending) > 0
-		}
+		id, missing := w.unaccounted(c)
 		if !missing {
 			return nil
 		}
+		lost = id
 	}
 	st := w.rx.Stats()
 	return fmt.Errorf("batch %v neither there nor named 60 s after the faults ended: %+v", lost, st.Series)
+}
+
+// unaccounted returns a batch that is neither there nor named.
+func (w *world) unaccounted(c *checker) (lost diode.BatchID, missing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, walk := range c.series {
+		if id, ok := walk.lost(); ok && w.expected(walk, id) {
+			lost, missing = id, true
+		}
+		missing = missing || len(walk.pending) > 0
+	}
+	return lost, missing
 }
 
 // expected says whether the far side must account for the batch: of an epoch

@@ -8,10 +8,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/diode/linktest"
 	"github.com/sluice-gateway/sluice/diode/recv"
 	"github.com/sluice-gateway/sluice/diode/send"
@@ -40,6 +42,7 @@ type world struct {
 	recorded [][]byte // of link 0
 
 	sources  map[diode.Class]*linktest.Source
+	mu       sync.Mutex // guards truths while the far side runs
 	truths   map[seriesID]*truth
 	sendDir  string
 	tx       []*send.Sender
@@ -107,6 +110,8 @@ func (w *world) copyDir(from string) string {
 }
 
 func (w *world) newEpochs(known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.epochs++
 	for class, s := range w.sources {
 		s.Begin(epoch(w.epochs), known)
@@ -161,7 +166,7 @@ func (w *world) endSend() {
 
 func (w *world) startRecv() {
 	c := recv.Config{
-		Sink: w.sink, Positions: w.sink.Positions(), Open: w.sink.Open(), HoleAfter: 2 * time.Second, MemoryBytes: memoryBytes,
+		Heard: w.heard, Sink: w.sink, Positions: w.sink.Positions(), Open: w.sink.Open(), HoleAfter: 2 * time.Second, MemoryBytes: memoryBytes,
 	}
 	for i, link := range w.links {
 		c.Paths = append(c.Paths, recv.Path{
@@ -174,6 +179,18 @@ func (w *world) startRecv() {
 	}
 	w.rx = r
 	w.stopRecv = w.run(r.Run)
+}
+
+// heard notes what the far side hears of a near side that was restored.
+func (w *world) heard(_ string, hb frame.Heartbeat) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range hb.Series {
+		t := w.truths[seriesID{s.Epoch.ID, s.Class}]
+		if t != nil && t.rewound && !t.heard && !hb.Clock.Before(t.restoredAt) {
+			t.heard, t.knownTo = true, max(t.knownTo, s.Accepted)
+		}
+	}
 }
 
 // endRecv ends the far process; its sockets die with it.
@@ -295,13 +312,17 @@ func (w *world) restoreSend() {
 	}
 	w.endSend()
 	time.Sleep(repairTime)
+	w.mu.Lock()
 	for class, old := range w.nearOld.sources {
 		_, next, _ := old.Bounds()
 		w.forgetUnsent(class, next)
-		w.truths[seriesID{old.Epoch().ID, class}].rewound = true
+		t := w.truths[seriesID{old.Epoch().ID, class}]
+		t.rewound, t.heard, t.restoredAt = true, false, time.Now()
+		t.blurred = t.blurred || len(w.links) > 1
 		w.sources[class] = old.Backup()
 		w.sources[class].Rewind(5)
 	}
+	w.mu.Unlock()
 	w.sendDir = w.copyDir(w.nearOld.dir)
 	w.startSend()
 }

@@ -44,6 +44,25 @@ func TestSpoolThatWentBack(t *testing.T) {
 	})
 }
 
+// What a hole behind known sequences held is not known before the running sum
+// is the sender's again.
+func TestWeightOfAHoleAfterTheSpoolWentBack(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1), batch(2), batch(3))
+		after(time.Second)
+		m := newNear(t, x.link, n.key, 101, n.epoch)
+		m.announce()
+		m.beat(frame.Series{First: 1, Accepted: 1, AcceptedSum: 10})
+		m.send(other(2), other(3))
+		m.frames(other(4)) // lost
+		m.send(other(5))
+		m.frames(other(6)) // lost
+		m.send(other(7))
+		m.alive(time.Second)
+		x.expect("1, 2, 3, late 2, late 3, gap 4-4 weight unknown link, 5, gap 6-6 weight 10 link, 7")
+	})
+}
+
 // After a restart the far side knows positions only: it delivers twice rather
 // than dropping what it has not seen.
 func TestSpoolThatWentBackAndReceiverRestarted(t *testing.T) {

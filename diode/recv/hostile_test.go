@@ -103,6 +103,35 @@ func hostile(rng *rand.Rand, recorded [][]byte) []byte {
 	}
 }
 
+// A flood of forged announcements costs no more than the budget, and a genuine
+// one gets through.
+func TestFloodOfForgedAnnouncements(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1))
+		after(200 * time.Millisecond)
+		m := newNear(t, x.link, n.key, 101, n.epoch)
+		m.top = 1
+		for range 10 {
+			for i := range 500 {
+				b := m.announcement()
+				if i != 20 {
+					b[len(b)-1] ^= 1
+				}
+				x.link.Inject(b)
+			}
+			after(10 * time.Millisecond)
+		}
+		st := x.rx.Stats()
+		if st.RateLimited < 3000 || st.BadAnnouncement > 1200 || st.Sessions != 2 {
+			t.Errorf("%+v", st.Frames)
+		}
+		m.beat()
+		m.send(batch(2))
+		after(time.Millisecond)
+		x.expect("1, 2")
+	})
+}
+
 // A whole session recorded on the wire is refused by a receiver that was
 // restarted since, with and without a newer session.
 func TestReplayAfterRestart(t *testing.T) {
@@ -257,6 +286,44 @@ func TestMemoryIsBounded(t *testing.T) {
 		if next != count+1 {
 			t.Errorf("ends at %d", next)
 		}
+		if used := x.rx.Stats().MemoryUsed; used != 0 {
+			t.Errorf("%d bytes are held although all is delivered", used)
+		}
+	})
+}
+
+// What is delivered late counts, too: without room it stays missing.
+func TestMemoryOfLateBatchesIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(x *far, n *near) {
+		after(time.Millisecond)
+		x.stop()
+		stuck := &stuckSink{Sink: x.sink, free: make(chan struct{})}
+		c := config(x.link, stuck, dir)
+		c.MemoryBytes = 16 << 20
+		x.rx, x.stop = run(x.t, c)
+		n.announce()
+		n.beat()
+		const count = 20_000
+		n.send(batch(count))
+		for seq := uint64(1); seq < count; seq++ {
+			b := batch(seq)
+			b.Data = bytes.Repeat([]byte{1}, 1000)
+			n.send(b)
+			if seq%100 == 0 {
+				after(time.Microsecond)
+			}
+		}
+		after(time.Millisecond)
+		if st := x.rx.Stats(); st.MemoryMax > c.MemoryBytes || st.MemoryUsed < c.MemoryBytes/2 || st.Overload == 0 || st.Overload+st.Late != count-1 {
+			t.Errorf("%+v", st)
+		}
+		close(stuck.free)
+		after(time.Second)
+		for seq := uint64(1); seq < count; seq++ { // again: what found no room is delivered, the rest is known
+			n.send(batch(seq))
+		}
+		after(time.Second)
 		if used := x.rx.Stats().MemoryUsed; used != 0 {
 			t.Errorf("%d bytes are held although all is delivered", used)
 		}
