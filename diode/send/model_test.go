@@ -141,6 +141,15 @@ func (w *world) play(s step) {
 	w.after(s.wait)
 }
 
+func (w *world) allSent() bool {
+	for _, src := range w.sources {
+		if _, next, _ := src.Bounds(); src.SentThrough()+1 < next {
+			return false
+		}
+	}
+	return true
+}
+
 // check fails unless every batch left whole, in an unbroken row, and none
 // was called sent before its last frame had left.
 func (w *world) check() error {
@@ -209,7 +218,11 @@ func TestModel(t *testing.T) {
 			}
 			w.link.Fail(nil)
 			w.ready.Store(true)
-			w.after(10 * time.Minute)
+			for range 60 {
+				if w.after(10 * time.Second); w.allSent() {
+					break
+				}
+			}
 			err = errors.Join(w.stop(), w.check())
 		})
 		if err != nil {
