@@ -30,7 +30,7 @@ type TestPlan struct {
 }
 
 type testRun struct {
-	ctx  context.Context //nolint:containedctx // of the caller of Test, who may give up
+	ctx  context.Context // of the caller of Test, who may give up
 	plan TestPlan
 	done chan error // capacity 1
 
