@@ -31,7 +31,7 @@ func rateText(o options) string {
 	if o.rate > 0 {
 		return fmt.Sprintf("rate of the link: %.2f Gbit/s", float64(o.rate)/gbit)
 	}
-	return fmt.Sprintf("rate of the link: per row the highest at which a trial of %v loses nothing, in steps of 1.2", trialSpan)
+	return fmt.Sprintf("rate of the link: per row the highest at which trials of %v and then a whole run lose nothing, in steps of %.1f", trialSpan, rateUp)
 }
 
 func readFile(path string) string {

@@ -48,7 +48,7 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 
 // What a part of a quick run may take; without that much time left it is not begun.
 const (
-	quickRow     = 12 * time.Second
+	quickRow     = 7 * time.Second
 	quickLatency = 5 * time.Second
 )
 
@@ -62,6 +62,7 @@ func (l *lab) measureQuick(ctx context.Context, r *report) error {
 		return err
 	}
 	if x := rows[4]; l.enough(quickRow) {
+		x.rate = uint64(float64(r.rows[0].rate) * rateDown)
 		if err := l.rowOf(ctx, x, 1, r); err != nil {
 			return err
 		}

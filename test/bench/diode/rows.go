@@ -17,6 +17,7 @@ type row struct {
 	noGRO  bool
 	events int    // per second: times are measured instead of throughput
 	hint   uint64 // bits per second on the wire that the search for a rate begins with
+	rate   uint64 // no search: this rate
 }
 
 const gbit = 1_000_000_000
@@ -94,50 +95,70 @@ func (l *lab) prepare(ctx context.Context, x row) error {
 	return l.probe(ctx, x.loss)
 }
 
-// search finds the highest rate at which short trials lose nothing: nothing can ask the sender to slow down, so that
-// an operator would do the same. It ends where the sender cannot follow the rate any more.
+// Steps of the search for a rate.
+const (
+	rateUp     = 1.2
+	rateDown   = 0.8
+	rateBack   = 0.9 // when a whole run shows that short trials were too hopeful
+	rateLeast  = gbit / 4
+	rateMost   = 60 * gbit
+	rateBehind = 0.93 // of the rate: below it the sender itself is the limit
+)
+
+// search finds the highest rate at which nothing is lost, first in short trials, then in a whole run: nothing can ask
+// the sender to slow down, so that an operator would do the same.
 func (l *lab) search(ctx context.Context, x row) (uint64, error) {
-	if l.rate > 0 {
-		return l.rate, nil
+	if l.rate > 0 || x.rate > 0 {
+		return max(l.rate, x.rate), nil
 	}
-	const (
-		up, down = 1.2, 0.8
-		least    = gbit / 4
-		most     = 60 * gbit
-		behind   = 0.93 // of the rate: below it the sender itself is the limit
-	)
-	rate, good := x.hint, uint64(0)
-	for rate > least && rate < most {
-		r, err := l.trial(ctx, x, rate)
+	rate, err := l.climb(ctx, x)
+	if err != nil {
+		return 0, err
+	}
+	for rate > rateLeast {
+		r, err := l.trial(ctx, x, rate, l.size)
+		if err != nil || r.clean() {
+			return rate, err
+		}
+		rate = min(uint64(float64(rate)*rateBack), max(r.wireRate(x.mtu), rateLeast))
+	}
+	return rateLeast, nil
+}
+
+// climb tries higher rates while nothing is lost, and lower ones until nothing is. It ends where the sender cannot
+// follow any more.
+func (l *lab) climb(ctx context.Context, x row) (uint64, error) {
+	good := uint64(0)
+	for rate := x.hint; rate > rateLeast && rate < rateMost; {
+		r, err := l.trial(ctx, x, rate, min(l.size, int64(float64(rate)/8/1.26*trialSpan.Seconds())))
 		if err != nil {
 			return 0, err
 		}
-		if !r.intact || r.drops > 0 || r.far.Gaps > 0 {
-			if good > 0 {
-				return good, nil
-			}
-			rate = uint64(float64(rate) * down)
-			continue
-		}
-		wire := r.mbps() * 8e6 * r.wireRatio() * linkLayer(x.mtu)
-		if wire < behind*float64(rate) {
-			return max(uint64(wire), good), nil
-		}
-		fell := good == 0 && rate < x.hint
-		good = rate
-		if fell {
+		switch {
+		case !r.clean() && good > 0:
 			return good, nil
+		case !r.clean():
+			rate = uint64(float64(rate) * rateDown)
+			continue
+		case rate < x.hint || float64(r.wireRate(x.mtu)) < rateBehind*float64(rate):
+			return rate, nil
 		}
-		rate = uint64(float64(rate) * up)
+		good = rate
+		rate = uint64(float64(rate) * rateUp)
 	}
-	return max(good, least), nil
+	return max(good, rateLeast), nil
 }
+
+// clean says that nothing was lost, neither on the link nor at its end.
+func (r run) clean() bool { return r.intact && r.drops == 0 && r.far.Gaps == 0 }
+
+// wireRate is how many bits per second were on the wire.
+func (r run) wireRate(mtu int) uint64 { return uint64(r.mbps() * 8e6 * r.wireRatio() * linkLayer(mtu)) }
 
 // linkLayer is how much more the wire carries than the bytes that an interface counts: preamble, gap and checksum.
 func linkLayer(mtu int) float64 { return 1 + 24/float64(mtu+14) }
 
-func (l *lab) trial(ctx context.Context, x row, rate uint64) (run, error) {
-	size := min(l.size, int64(float64(rate)/8/1.26*trialSpan.Seconds()))
+func (l *lab) trial(ctx context.Context, x row, rate uint64, size int64) (run, error) {
 	c, err := l.ours(x, rate, max(size, batchBytes))
 	if err != nil {
 		return run{}, err

@@ -55,7 +55,14 @@ type run struct {
 	altered   int // batches that were delivered and are not what was sent
 }
 
-func (r run) mbps() float64      { return float64(r.arrived) / 1e6 / max(r.took.Seconds(), 1e-6) }
+// mbps is 0 when the output has grown only once: then there is no time to divide by.
+func (r run) mbps() float64 {
+	if r.took <= 0 {
+		return 0
+	}
+	return float64(r.arrived) / 1e6 / r.took.Seconds()
+}
+
 func (r run) cpuPerGB() float64  { return (r.tx + r.rx).Seconds() / r.gb() }
 func (r run) txPerGB() float64   { return r.tx.Seconds() / r.gb() }
 func (r run) rxPerGB() float64   { return r.rx.Seconds() / r.gb() }
