@@ -45,11 +45,7 @@ func (r *Receiver) expireRewrite(s *series, through uint64) {
 		if s.rewrite.list[0].first = last + 1; last == x.last {
 			s.rewrite.list = s.rewrite.list[1:]
 		}
-		for seq := x.first; seq <= last; seq++ {
-			if !s.holes.has(seq) {
-				s.holes.add(seq, seq)
-			}
-		}
+		s.holes.cover(x.first, last)
 		r.gap(diode.Gap{Epoch: s.epoch, Class: s.class, First: x.first, Last: last, Reason: diode.ReasonLink})
 	}
 }

@@ -27,6 +27,23 @@ func (s *spans) add(first, last uint64) {
 	}
 }
 
+// cover notes a range of which parts may be known already.
+func (s *spans) cover(first, last uint64) {
+	for first <= last {
+		i, ok := s.find(first)
+		end := last
+		switch {
+		case ok:
+			first = s.list[i].last + 1
+			continue
+		case i < len(s.list):
+			end = min(last, s.list[i].first-1)
+		}
+		s.add(first, end)
+		first = end + 1
+	}
+}
+
 // has says whether seq is missing.
 func (s *spans) has(seq uint64) bool {
 	_, ok := s.find(seq)
