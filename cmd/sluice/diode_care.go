@@ -100,6 +100,9 @@ func (o *diodeOptions) selfTest(cmd *cobra.Command, link string, f testFlags) er
 		return err
 	}
 	req.Link = e.link.Name
+	if !o.json {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: sending the pattern, %s at each rate; data wait meanwhile. Ctrl-C ends it.\n", e.link.Name, f.each)
+	}
 	sent, err := e.client.Test(cmd.Context(), req)
 	if err != nil {
 		return err
