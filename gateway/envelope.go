@@ -9,14 +9,15 @@ import (
 	"github.com/sluice-gateway/sluice/diode"
 )
 
-// A spool entry is an envelope and, unless it is a gap, a batch. All integers are little endian.
+// A spool entry is an envelope and, unless it is a gap, a batch (docs/formats/spool-envelope.md). All integers are little
+// endian, all times Unix nanoseconds with 0 for "not known".
 //
 //	0  1  kind: 1 = batch of a receiver of this node, 2 = batch from a link, 3 = gap of a link
-//	1  1  flags: bit 0 = late, bit 1 = weight known, bit 2 = before first contact, bit 3 = time of acceptance follows
+//	1  1  flags: bit 0 = late, bit 1 = weight known, bit 2 = before first contact, bit 3 = times follow, bit 4 = resent
 //
 // Kind 1 continues, with bit 3, with
 //
-//	2  8  when this node took the batch in, Unix nanoseconds
+//	2  8  when this node took the batch in
 //
 // Kinds 2 and 3 continue with the identity and the position of the link:
 //
@@ -30,12 +31,18 @@ import (
 //	67  8  batches ever declared missing on this link and class
 //	75  8  records ever declared missing
 //
-// and kind 3 with
+// then, with bit 3, with times: of the batch (kind 2), or of the batches before and after the gap (kind 3)
 //
-//	83  8  last sequence, 0 = unknown
-//	91  8  records in the gap
-//	99  8  declared at, Unix nanoseconds
-//	107 1  length of the reason, then the reason
+//	83  8  taken in by the near side, by its clock
+//	91  8  arrived here
+//	99 16  kind 3 only: the same of the batch after it
+//
+// and kind 3, from there on (83 or 115), with
+//
+//	 0  8  last sequence, 0 = unknown
+//	 8  8  records in the gap
+//	16  8  declared at
+//	24  1  length of the reason, then the reason
 //
 // The position of a link is read from the newest entry of its spool: nothing else has to be kept in step with it.
 const (
@@ -47,11 +54,15 @@ const (
 	flagWeightKnown  = 1 << 1
 	flagFirstContact = 1 << 2
 	flagTimed        = 1 << 3
+	flagResent       = 1 << 4
 
-	localBytes = 2
-	timedBytes = 10
-	linkBytes  = 83
-	gapBytes   = 108
+	localBytes     = 2
+	timedBytes     = 10
+	linkBytes      = 83
+	neighbourBytes = 16
+	gapBytes       = 25
+	// headBytes is enough for every envelope with a reason of ours.
+	headBytes = linkBytes + 2*neighbourBytes + gapBytes + 64
 )
 
 var errEnvelope = errors.New("gateway: malformed spool envelope")
@@ -65,8 +76,10 @@ type totals struct {
 // envelope is the decoded prefix of a spool entry.
 type envelope struct {
 	kind      byte
-	accepted  time.Time // kind 1 only; zero = not known
+	accepted  time.Time // by the near side, kinds 1 and 2; zero = not known
+	arrived   time.Time // kind 2 only
 	late      bool
+	resent    bool // kind 2 only
 	id        diode.BatchID
 	sumBefore uint64
 	position  diode.Position
@@ -80,18 +93,8 @@ func localEnvelope(at time.Time) []byte {
 }
 
 func (e envelope) encode() []byte {
-	dst := make([]byte, 0, gapBytes)
-	var flags byte
-	if e.late {
-		flags |= flagLate
-	}
-	if e.gap.WeightKnown {
-		flags |= flagWeightKnown
-	}
-	if e.gap.BeforeFirstContact {
-		flags |= flagFirstContact
-	}
-	dst = append(dst, e.kind, flags)
+	dst := make([]byte, 0, linkBytes+2*neighbourBytes+gapBytes+len(e.gap.Reason))
+	dst = append(dst, e.kind, e.flags())
 	dst = append(dst, e.id.Epoch[:]...)
 	dst = append(dst, byte(e.id.Class))
 	dst = binary.LittleEndian.AppendUint64(dst, e.id.Seq)
@@ -102,13 +105,44 @@ func (e envelope) encode() []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, e.totals.Batches)
 	dst = binary.LittleEndian.AppendUint64(dst, e.totals.Records)
 	if e.kind != kindGap {
-		return dst
+		return appendTimes(dst, e.accepted, e.arrived)
 	}
+	dst = appendTimes(dst, e.gap.Before.Near, e.gap.Before.Far, e.gap.After.Near, e.gap.After.Far)
 	dst = binary.LittleEndian.AppendUint64(dst, e.gap.Last)
 	dst = binary.LittleEndian.AppendUint64(dst, e.gap.Weight)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.gap.DeclaredAt.UnixNano()))
+	dst = appendTimes(dst, e.gap.DeclaredAt)
 	reason := e.gap.Reason[:min(len(e.gap.Reason), 255)]
 	return append(append(dst, byte(len(reason))), reason...)
+}
+
+func (e envelope) flags() byte {
+	return flagTimed | flagIf(flagLate, e.late) | flagIf(flagResent, e.resent) |
+		flagIf(flagWeightKnown, e.gap.WeightKnown) | flagIf(flagFirstContact, e.gap.BeforeFirstContact)
+}
+
+func flagIf(flag byte, on bool) byte {
+	if on {
+		return flag
+	}
+	return 0
+}
+
+func appendTimes(dst []byte, times ...time.Time) []byte {
+	for _, t := range times {
+		var n int64
+		if !t.IsZero() {
+			n = t.UnixNano()
+		}
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(n)) // #nosec G115 -- two's complement, as it is read
+	}
+	return dst
+}
+
+func timeAt(b []byte) time.Time {
+	if n := binary.LittleEndian.Uint64(b); n != 0 {
+		return time.Unix(0, int64(n)) // #nosec G115 -- as it was written
+	}
+	return time.Time{}
 }
 
 // parseEnvelope splits a spool entry into envelope and batch; the batch aliases b.
@@ -123,15 +157,27 @@ func parseEnvelope(b []byte) (envelope, []byte, error) {
 	case e.kind == kindLocal && len(b) >= timedBytes:
 		e.accepted = time.Unix(0, int64(binary.LittleEndian.Uint64(b[localBytes:])))
 		return e, b[timedBytes:], nil
-	case e.kind == kindLink && len(b) >= linkBytes:
+	case e.kind == kindLink && len(b) >= e.linkEnd(b):
 		e.link(b)
-		return e, b[linkBytes:], nil
-	case e.kind == kindGap && len(b) >= gapBytes && len(b) >= gapBytes+int(b[gapBytes-1]):
+		return e, b[e.linkEnd(b):], nil
+	case e.kind == kindGap && len(b) >= e.linkEnd(b)+gapBytes && e.readGap(b[e.linkEnd(b):]):
 		e.link(b)
-		e.readGap(b)
+		e.linkGap(b)
 		return e, nil, nil
 	}
 	return envelope{}, nil, fmt.Errorf("%w: kind %d with %d bytes", errEnvelope, b[0], len(b))
+}
+
+// linkEnd is where what a batch and a gap have in common ends, times included.
+func (e *envelope) linkEnd(b []byte) int {
+	switch {
+	case b[1]&flagTimed == 0:
+		return linkBytes
+	case e.kind == kindGap:
+		return linkBytes + 2*neighbourBytes
+	default:
+		return linkBytes + neighbourBytes
+	}
 }
 
 func (e *envelope) link(b []byte) {
@@ -143,14 +189,34 @@ func (e *envelope) link(b []byte) {
 	e.position.Class = e.id.Class
 	e.position.Seq, e.position.SumAfter = u64(b[51:]), u64(b[59:])
 	e.totals = totals{Batches: u64(b[67:]), Records: u64(b[75:])}
+	e.resent = b[1]&flagResent != 0
+	if e.kind == kindLink && b[1]&flagTimed != 0 {
+		e.accepted, e.arrived = timeAt(b[linkBytes:]), timeAt(b[linkBytes+8:])
+	}
 }
 
-func (e *envelope) readGap(b []byte) {
-	u64 := binary.LittleEndian.Uint64
-	e.gap = diode.Gap{
-		Epoch: e.id.Epoch, Class: e.id.Class, First: e.id.Seq, Last: u64(b[83:]),
-		Weight: u64(b[91:]), WeightKnown: b[1]&flagWeightKnown != 0, BeforeFirstContact: b[1]&flagFirstContact != 0,
-		DeclaredAt: time.Unix(0, int64(u64(b[99:]))),
-		Reason:     string(b[gapBytes : gapBytes+int(b[gapBytes-1])]),
+// linkGap takes over what a gap has in common with a batch.
+func (e *envelope) linkGap(b []byte) {
+	e.gap.Epoch, e.gap.Class, e.gap.First = e.id.Epoch, e.id.Class, e.id.Seq
+	e.gap.WeightKnown, e.gap.BeforeFirstContact = b[1]&flagWeightKnown != 0, b[1]&flagFirstContact != 0
+	if e.gap.Last != 0 {
+		e.gap.SumAfter = e.sumBefore + e.gap.Weight
 	}
+	if b[1]&flagTimed != 0 {
+		t := b[linkBytes:]
+		e.gap.Before = diode.Neighbour{Near: timeAt(t), Far: timeAt(t[8:])}
+		e.gap.After = diode.Neighbour{Near: timeAt(t[16:]), Far: timeAt(t[24:])}
+	}
+}
+
+// readGap reads what only a gap has. It is false when the reason is cut short.
+func (e *envelope) readGap(b []byte) bool {
+	reason := b[gapBytes:]
+	n := int(b[gapBytes-1])
+	if len(reason) < n {
+		return false
+	}
+	u64 := binary.LittleEndian.Uint64
+	e.gap = diode.Gap{Last: u64(b), Weight: u64(b[8:]), DeclaredAt: timeAt(b[16:]), Reason: string(reason[:n])}
+	return true
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/sdk"
@@ -27,10 +29,12 @@ type far struct {
 	counts  *linkCounts
 	routed  map[string]bool            // receivers that a sink of this node takes
 	current func(diode.Class) [16]byte // epoch that the near side is in; nil = not known
+	books   *books                     // nil in tests
 
 	pos     []diode.Position // by class; of the goroutine that delivers
 	pending atomic.Int64     // batches that the spool has not decided on
 	decided chan struct{}    // holds a token when one was decided
+	newest  atomic.Int64     // when the newest batch came, Unix nanoseconds
 
 	mu   sync.Mutex // guards lost
 	lost []totals   // by class
@@ -58,14 +62,18 @@ func (f *far) Deliver(ctx context.Context, b diode.Batch, done func(error)) erro
 		return fmt.Errorf("class %d: this node knows %d", b.Class, len(f.pos)) // upon which it is a gap
 	}
 	f.look(b)
-	env := envelope{kind: kindLink, late: b.Late, id: b.BatchID, sumBefore: b.SumBefore, totals: f.lost[b.Class]}
+	f.newest.Store(time.Now().UnixNano())
+	env := envelope{
+		kind: kindLink, late: b.Late, resent: b.Resent, accepted: b.Time, arrived: b.Arrived,
+		id: b.BatchID, sumBefore: b.SumBefore, totals: f.lost[b.Class],
+	}
 	next := f.pos[b.Class]
 	if !b.Late {
 		next = diode.Position{Epoch: b.Epoch, Class: b.Class, Seq: b.Seq, SumAfter: b.SumBefore + uint64(b.Weight)}
 	}
 	env.position = next
 	f.pending.Add(1)
-	err := f.origin.log(sdk.Class(b.Class)).AppendAsync(ctx, b.Weight, func(_ uint64, err error) { f.settle(b, err, done) }, env.encode(), b.Data)
+	err := f.origin.log(sdk.Class(b.Class)).AppendAsync(ctx, b.Weight, func(seq uint64, err error) { f.settle(b, seq, err, done) }, env.encode(), b.Data)
 	if err != nil {
 		f.pending.Add(-1)
 		return err
@@ -75,9 +83,13 @@ func (f *far) Deliver(ctx context.Context, b diode.Batch, done func(error)) erro
 }
 
 // settle takes in what the spool decided.
-func (f *far) settle(b diode.Batch, err error, done func(error)) {
-	if errors.Is(err, spool.ErrDropped) {
-		f.drop("far-spool-full", "batch from the link dropped: spool is full", b)
+func (f *far) settle(b diode.Batch, seq uint64, err error, done func(error)) {
+	switch {
+	case err == nil:
+		f.books.stored(b, seq)
+	case errors.Is(err, spool.ErrDropped):
+		err = &notStored{reason: dropReason(err), cause: err}
+		f.drop(dropReason(err), "batch from the link dropped: the spool does not take it", b)
 	}
 	done(err)
 	f.pending.Add(-1)
@@ -85,6 +97,27 @@ func (f *far) settle(b diode.Batch, err error, done func(error)) {
 	case f.decided <- struct{}{}:
 	default:
 	}
+}
+
+// notStored tells the link why a batch is missing.
+type notStored struct {
+	reason string
+	cause  error
+}
+
+func (e *notStored) Error() string { return e.reason + ": " + e.cause.Error() }
+func (e *notStored) Unwrap() error { return e.cause }
+
+// GapReason is the reason of the gap.
+func (e *notStored) GapReason() string { return e.reason }
+
+// dropReason tells a full disk, quota or spool from a disk that does not work.
+func dropReason(err error) string {
+	var no unix.Errno
+	if errors.As(err, &no) && no != unix.ENOSPC && no != unix.EDQUOT {
+		return diode.ReasonFarIO
+	}
+	return diode.ReasonFarFull
 }
 
 // look counts what arrives whole and will reach nobody: it is kept like the rest, but every sink passes it over.
@@ -145,10 +178,12 @@ func (f *far) appendGap(ctx context.Context, g diode.Gap) error {
 	lost.Batches += span(g)
 	lost.Records += g.Weight
 	env := envelope{kind: kindGap, id: diode.BatchID{Epoch: g.Epoch, Class: g.Class, Seq: g.First}, gap: g, totals: lost}
-	env.position = f.after(g)
-	if _, err := f.origin.log(sdk.Class(g.Class)).Append(ctx, 0, env.encode()); err != nil {
+	env.position, env.sumBefore = f.after(g), g.SumAfter-g.Weight
+	seq, err := f.origin.log(sdk.Class(g.Class)).Append(ctx, 0, env.encode())
+	if err != nil {
 		return err
 	}
+	f.books.declared(g, seq)
 	f.pos[g.Class] = env.position
 	f.mu.Lock()
 	f.lost[g.Class] = lost

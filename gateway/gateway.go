@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/gateway/guard"
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/hcl/config"
+	"github.com/sluice-gateway/sluice/internal/reserve"
 )
 
 // Gateway is one running node.
@@ -24,11 +25,16 @@ type Gateway struct {
 	console  *console.Server
 	origins  map[string]*origin
 	links    []*link
+	groups   []*group // receiving ends; their links are among links
+	room     *reserve.Reserve
+	budget   *spool.Budget // nil: only each spool by itself is bounded
 	sinks    []*sink
 	receives []*receiver
 	started  time.Time
 	ready    atomic.Bool
 	vitals   atomic.Pointer[[]byte] // what the next heartbeat says of this node
+
+	measuring sync.Mutex // held while the disk is measured
 
 	mu       sync.Mutex // guards warnings
 	warnings []string
@@ -62,7 +68,7 @@ func (g *Gateway) open(ctx context.Context) error {
 		return err
 	}
 	g.guard = gd
-	for _, step := range []func() error{g.openSendLinks, g.openReceivers, g.openReceiveLinks, g.openLeftovers, g.openSinks} {
+	for _, step := range []func() error{g.openRoom, g.openSendLinks, g.openReceivers, g.openReceiveLinks, g.openLeftovers, g.openSinks} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -76,7 +82,7 @@ func (g *Gateway) open(ctx context.Context) error {
 func (g *Gateway) Run(ctx context.Context) error {
 	live, stopAll := context.WithCancel(context.WithoutCancel(ctx))
 	var base, outlets, inlets sync.WaitGroup
-	errs := make(chan error, 2+len(g.links)+len(g.sinks)+len(g.receives)) // one each
+	errs := make(chan error, 4+len(g.links)+len(g.groups)+len(g.sinks)+len(g.receives)) // one each
 	run := func(wg *sync.WaitGroup, c context.Context, f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(c); err != nil && c.Err() == nil {
@@ -89,7 +95,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	run(&base, live, g.watchHealth)
 	outletCtx, stopOutlets := context.WithCancel(live)
 	for _, l := range g.links {
-		run(&outlets, outletCtx, l.run)
+		if l.start != nil {
+			run(&outlets, outletCtx, l.run)
+		}
+	}
+	for _, x := range g.groups {
+		run(&outlets, outletCtx, x.run)
 	}
 	for _, s := range g.sinks {
 		run(&outlets, outletCtx, func(c context.Context) error { return g.opts.Host.Supervise(c, s.component()) })
@@ -163,6 +174,12 @@ func (g *Gateway) Close() error {
 	for _, o := range g.origins {
 		errs = append(errs, o.Close())
 	}
+	for _, x := range g.groups {
+		errs = append(errs, x.books.close())
+	}
+	if g.room != nil {
+		errs = append(errs, g.room.Close())
+	}
 	if g.console != nil {
 		errs = append(errs, g.console.Close())
 	}
@@ -174,7 +191,7 @@ func (g *Gateway) origin(name string, opts spool.Options) (*origin, error) {
 	if o, ok := g.origins[name]; ok {
 		return o, nil
 	}
-	o, err := openOrigin(g.spoolDir(), name, opts, g.log)
+	o, err := openOrigin(g.spoolDir(), name, g.inRoom(opts), g.log)
 	if err != nil {
 		return nil, err
 	}

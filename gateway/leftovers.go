@@ -78,12 +78,15 @@ func (g *Gateway) openLeftover(dir string) {
 		return
 	}
 	name := strings.Replace(dir, "-", " ", 1)
-	o, err := openOrigin(g.spoolDir(), name, opts, g.log)
+	o, err := openOrigin(g.spoolDir(), name, g.inRoom(opts), g.log)
 	if err != nil {
 		g.warn("%s is not used by this configuration and cannot be opened: %v", path, err)
 		return
 	}
 	g.forgetSinks(o)
+	for _, l := range o.logs {
+		g.check(l.RemoveCursor(ledgerCursor)) // nobody follows it any more
+	}
 	behind := 0
 	for _, c := range o.consumers() {
 		diode, isLink := strings.CutPrefix(c.name, linkCursor)

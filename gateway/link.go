@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -38,14 +37,13 @@ type link struct {
 	direction string // "send" or "receive"
 	origin    *origin
 	pairings  []pairing.File                           // the one in use first
-	start     func(ctx context.Context, l *link) error // opens the socket and runs one session
+	start     func(ctx context.Context, l *link) error // opens the socket and runs one session; nil: its group does
+	group     *group                                   // of a receiving end; nil otherwise
 	log       *slog.Logger
-	counts    linkCounts
 
 	mu      sync.Mutex // guards what follows
 	session session    // the one that runs; nil when none does
-	failed  string     // why none does
-	far     *far       // of the newest session of a receiving end
+	failed  string     // why none does, or why there is no socket
 }
 
 // session is one session of a link, as status sees it.
@@ -56,25 +54,41 @@ type session interface {
 // run keeps the link up until ctx ends: an error (no such interface yet, an address that is gone) is shown and tried
 // again.
 func (l *link) run(ctx context.Context) error {
-	var told string
-	var at time.Time
+	keepUp(ctx, complaint{log: l.log, text: "link ended; trying again"}, func(ctx context.Context) error { return l.start(ctx, l) },
+		func(err error) { l.set(nil, err) })
+	l.set(nil, errStopped)
+	return nil
+}
+
+// keepUp runs f until ctx ends, again after a pause whenever it has ended; ended is told why.
+func keepUp(ctx context.Context, c complaint, f func(context.Context) error, ended func(error)) {
 	for ctx.Err() == nil {
-		err := l.start(ctx, l)
+		err := f(ctx)
 		if ctx.Err() != nil {
-			break
+			return
 		}
-		if text := fmt.Sprint(err); text != told || time.Since(at) >= linkTold {
-			told, at = text, time.Now()
-			l.log.Error("link ended; trying again", "error", err, "every", linkRetry.String())
-		}
-		l.set(nil, err)
+		c.about(err)
+		ended(err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(linkRetry):
 		}
 	}
-	l.set(nil, errStopped)
-	return nil
+}
+
+// complaint says the same thing once, and again from time to time.
+type complaint struct {
+	log  *slog.Logger
+	text string
+	told string
+	at   time.Time
+}
+
+func (c *complaint) about(err error) {
+	if why := fmt.Sprint(err); why != c.told || time.Since(c.at) >= linkTold {
+		c.told, c.at = why, time.Now()
+		c.log.Error(c.text, "error", err, "every", linkRetry.String())
+	}
 }
 
 func (l *link) set(s session, err error) {
@@ -84,9 +98,4 @@ func (l *link) set(s session, err error) {
 	if err != nil {
 		l.failed = err.Error()
 	}
-}
-
-// receiveConns opens the sockets of receiving ends; the guard is behind it.
-type receiveConns interface {
-	DiodeReceive(ctx context.Context, iface string, listen netip.AddrPort, rcvbuf int) (udpConn, error)
 }

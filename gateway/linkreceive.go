@@ -2,86 +2,98 @@ package gateway
 
 import (
 	"context"
-	"fmt"
+	"io"
+	"net/netip"
+	"os"
 	"path/filepath"
+	"time"
 
-	"github.com/sluice-gateway/sluice/diode"
-	"github.com/sluice-gateway/sluice/diode/pairing"
+	"github.com/sluice-gateway/sluice/diode/capture"
 	"github.com/sluice-gateway/sluice/diode/recv"
+	"github.com/sluice-gateway/sluice/hcl/config"
 )
 
-// receiveEnd makes the start of a receiving end. Only when the spool has decided on everything that an earlier session
-// left to it does its newest entry say where to go on.
-func receiveEnd(pairings []pairing.File, stateDir string, routed map[string]bool, open receiveConns) func(context.Context, *link) error {
-	var keys []recv.Key
-	for _, p := range pairings {
-		keys = append(keys, recv.Key{ID: p.KeyID, PSK: p.PSK(), Private: p.Private()})
+// receiveConns opens the sockets of receiving ends; the guard is behind it.
+type receiveConns interface {
+	DiodeReceive(ctx context.Context, iface string, listen netip.AddrPort, rcvbuf int) (udpConn, error)
+	DiodeCapture(ctx context.Context, iface string, source netip.Addr, listen netip.AddrPort) (*os.File, error)
+}
+
+// receiveEnd is the receiving end of one diode: a path of its group.
+type receiveEnd struct {
+	link  *link
+	conns receiveConns
+}
+
+// path describes the end to the receiver. Its socket is opened, and opened again, while the others go on: an interface
+// that is missing or goes away silences this diode alone.
+func (e receiveEnd) path(stateDir string) recv.Path {
+	d := e.link.diode
+	p := recv.Path{Link: d.Name, StateDir: filepath.Join(stateDir, "link", d.Name), Open: e.open}
+	for _, k := range e.link.pairings {
+		p.Keys = append(p.Keys, recv.Key{ID: k.KeyID, PSK: k.PSK(), Private: k.Private()})
 	}
-	return func(ctx context.Context, l *link) error {
-		f, at, err := l.landing(ctx, routed)
-		if err != nil {
-			return err
+	return p
+}
+
+// open waits for the socket until ctx ends.
+func (e receiveEnd) open(ctx context.Context) (recv.PacketReader, error) {
+	told := complaint{log: e.link.log, text: "the receiving socket cannot be opened; trying again"}
+	for {
+		conn, err := e.socket(ctx)
+		if ctx.Err() != nil {
+			if err == nil {
+				closeQuietly(conn)
+			}
+			return nil, ctx.Err()
 		}
-		d := l.diode
-		conn, err := open.DiodeReceive(ctx, d.Receive.Interface, d.Receive.Listen, linkBuffer)
-		if err != nil {
-			return err
+		e.link.down(err)
+		if err == nil {
+			return conn, nil
 		}
-		defer closeQuietly(conn)
-		r, err := recv.New(recv.Config{
-			Paths:     []recv.Path{{Link: d.Name, Keys: keys, Conn: conn, StateDir: filepath.Join(stateDir, "link", d.Name)}},
-			Positions: at.positions, Open: at.open, MemoryBytes: d.Receive.Memory, HoleAfter: d.Receive.HoleAfter,
-			AlarmAfter: d.Receive.AlarmAfter, Sink: f, Log: l.log,
-		})
-		if err != nil {
-			return err
+		told.about(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(linkRetry):
 		}
-		f.current = func(c diode.Class) [16]byte { return currentEpoch(r.Stats(), c) }
-		l.set(receiving{r}, nil)
-		return r.Run(ctx)
 	}
 }
 
-// currentEpoch is the epoch that the near side is in, as far as is known.
-func currentEpoch(st recv.Stats, c diode.Class) [16]byte {
-	for _, s := range st.Series {
-		if s.Current && s.Class == c {
-			return s.Epoch
-		}
-	}
-	return [16]byte{}
+// receiveConn is a socket that is read from.
+type receiveConn interface {
+	recv.PacketReader
+	io.Closer
 }
 
-// resume is where a link goes on.
-type resume struct {
-	positions []diode.Position
-	open      []diode.Gap // named just now: a copy that still comes fills them
-}
-
-// landing makes the place where the next session delivers, and names what an earlier one lost and could not name.
-func (l *link) landing(ctx context.Context, routed map[string]bool) (*far, resume, error) {
-	if l.far != nil { // set by this goroutine alone
-		if err := l.far.settled(ctx); err != nil {
-			return nil, resume{}, err
+func (e receiveEnd) socket(ctx context.Context) (receiveConn, error) {
+	r := e.link.diode.Receive
+	if r.Capture != config.CapturePacket {
+		c, err := e.conns.DiodeReceive(ctx, r.Interface, r.Listen, linkBuffer)
+		if err != nil {
+			return nil, err // a nil *net.UDPConn would be a connection
 		}
+		return c, nil
 	}
-	ps, lost, err := l.origin.positions()
+	source := e.link.diode.Send.Source
+	file, err := e.conns.DiodeCapture(ctx, r.Interface, source, r.Listen)
 	if err != nil {
-		return nil, resume{}, err
+		return nil, err
 	}
-	gaps, err := l.origin.unnamed()
+	ring, err := capture.New(file, capture.Config{Interface: r.Interface, Listen: r.Listen, Source: source, RingBytes: linkBuffer})
 	if err != nil {
-		return nil, resume{}, err
+		return nil, err
 	}
-	f := newFar(l.origin, ps, lost, &l.counts, l.log)
-	f.routed = routed
+	return ring, nil
+}
+
+// down notes why the end has no socket; nil: it has one.
+func (l *link) down(err error) {
 	l.mu.Lock()
-	l.far = f
-	l.mu.Unlock()
-	for _, g := range gaps {
-		if err := f.Gap(ctx, g); err != nil {
-			return nil, resume{}, fmt.Errorf("gap %d-%d of class %d not recorded: %w", g.First, g.Last, g.Class, err)
-		}
+	defer l.mu.Unlock()
+	l.failed = ""
+	if err != nil {
+		l.failed = err.Error()
 	}
-	return f, resume{positions: ps, open: gaps}, nil
 }
+
+func closeQuietly(c io.Closer) { _ = c.Close() }

@@ -3,15 +3,16 @@ package gateway
 import (
 	"encoding/hex"
 	"encoding/json"
-	"io"
+	"fmt"
 
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/recv"
 	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/gateway/spool"
 )
 
 func (l *link) status() console.Link {
-	st := console.Link{Name: l.diode.Name, Direction: l.direction, State: "down", Dropped: l.counts.dropped.snapshot()}
+	st := console.Link{Name: l.diode.Name, Direction: l.direction, State: "down"}
 	for _, p := range l.pairings {
 		st.Pairings = append(st.Pairings, console.Pairing{Name: p.Pairing, Fingerprint: p.Fingerprint})
 	}
@@ -20,27 +21,48 @@ func (l *link) status() console.Link {
 		st.Peer = l.diode.From + " at " + l.diode.Receive.Listen.String()
 	}
 	l.mu.Lock()
-	s, failed, f := l.session, l.failed, l.far
+	s, failed := l.session, l.failed
 	l.mu.Unlock()
-	if failed != "" {
-		st.State = "down: " + failed
-	}
 	if s != nil {
 		s.show(&st)
 	}
-	if f != nil {
-		t := f.totals()
-		st.Lost = console.Drop{Batches: t.Batches, Records: t.Records}
+	if failed != "" {
+		st.State = "down: " + failed
+	}
+	if l.group != nil {
+		l.group.show(&st)
 	}
 	return st
 }
 
+// show adds what all links of the group share and what there is without a session too.
+func (x *group) show(st *console.Link) {
+	if len(x.ends) > 1 {
+		st.Group = x.name
+	}
+	st.Dropped = x.counts.dropped.snapshot()
+	if _, f := x.running(); f != nil {
+		t := f.totals()
+		st.Lost = console.Drop{Batches: t.Batches, Records: t.Records}
+	}
+	st.Gaps = x.books.totals()
+	st.Alarms = append(st.Alarms, x.books.alarms()...)
+	for i, l := range x.origin.logs {
+		if s := l.Stats(); s.State != spool.StateOK {
+			st.Alarms = append(st.Alarms, fmt.Sprintf("spool %s is %s (%s): what comes is lost here, and named; free the disk or raise spool.max_size",
+				className(classes()[i]), s.State, s.StateError))
+		}
+	}
+}
+
 // receiving shows a receiving end.
-type receiving struct{ *recv.Receiver }
+type receiving struct {
+	*recv.Receiver
+	group *group
+}
 
 func (r receiving) show(l *console.Link) {
 	st := r.Stats()
-	l.State = string(st.State)
 	e := &console.ReceiveEnd{
 		Batches: st.Batches, Bytes: st.Bytes, Late: st.Late, Classes: []console.ReceiveClass{},
 		Duplicates: st.Duplicates, Conflicts: st.Conflicts, Gaps: st.Gaps, GapRecords: st.GapWeight, GapsUnknown: st.GapUnknown,
@@ -48,13 +70,19 @@ func (r receiving) show(l *console.Link) {
 		BlocksFailed: st.BlocksFailed, BadBatches: st.BadBatches, MemoryUsed: st.MemoryUsed, MemoryMax: st.MemoryMax,
 		BitsPerSecond: st.BitsPerSecond,
 	}
-	for _, p := range st.Paths {
-		if p.Link == l.Name {
-			showPath(e, p)
-			e.Classes = receiveClasses(st, p)
-		}
+	if _, f := r.group.running(); f != nil {
+		e.LastBatch = f.lastBatch().UTC()
 	}
 	l.Receive = e
+	for _, p := range st.Paths {
+		if p.Link != l.Name {
+			continue
+		}
+		l.State = string(p.State)
+		showPath(e, p)
+		e.Classes = receiveClasses(st, p)
+		l.Alarms = append(l.Alarms, alarmsOf(st, p)...)
+	}
 }
 
 func showPath(e *console.ReceiveEnd, p recv.PathStats) {
@@ -94,5 +122,3 @@ func framesOf(st recv.Frames) console.Frames {
 		SessionConflicts: st.SessionConflicts, RateLimited: st.RateLimited, Announcements: st.Announcements, Heartbeats: st.Heartbeats,
 	}
 }
-
-func closeQuietly(c io.Closer) { _ = c.Close() }

@@ -79,29 +79,6 @@ func (g *Gateway) openSendLink(d *config.Diode, o *origin, parallel bool) error 
 	return nil
 }
 
-func (g *Gateway) openReceiveLinks() error {
-	routed := g.routed()
-	opts, err := receiveOptions(g.view.Node)
-	if err != nil {
-		return err
-	}
-	for _, v := range g.view.Receive {
-		o, err := g.origin(fromOrigin(v.Diode.Name), opts)
-		if err != nil {
-			return err
-		}
-		keys, err := g.pairings(pairing.Receive, v.Diode)
-		if err != nil {
-			return err
-		}
-		g.links = append(g.links, &link{
-			diode: v.Diode, direction: "receive", origin: o, log: g.log.With("link", v.Diode.Name), pairings: keys,
-			start: receiveEnd(keys, g.opts.nodeDir(), routed, guardSockets{g.guard}),
-		})
-	}
-	return nil
-}
-
 // routed are the receivers that some sink of this node takes, by label.
 func (g *Gateway) routed() map[string]bool {
 	out := map[string]bool{}

@@ -82,10 +82,3 @@ func sendOptions(n *config.Node, links []config.LinkView) (spool.Options, error)
 	}
 	return o, err
 }
-
-// receiveOptions of a spool that links deliver to.
-func receiveOptions(n *config.Node) (spool.Options, error) {
-	o, err := spoolOptions(n)
-	o.QueueBytes = farQueueBytes
-	return o, err
-}

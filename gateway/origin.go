@@ -49,8 +49,14 @@ const maxOriginDir = 200
 // openOrigin opens <dir>/<origin>/<class>, and creates what is missing: a log of a class that there was not yet begins an
 // epoch of its own.
 func openOrigin(dir, name string, o spool.Options, log *slog.Logger) (*origin, error) {
+	return openOriginWith(dir, name, o, func(sdk.Class) func(spool.EntryHead) error { return o.Evict }, log)
+}
+
+// openOriginWith opens an origin whose owner is told, per class, what the spool gives up.
+func openOriginWith(dir, name string, o spool.Options, evict func(sdk.Class) func(spool.EntryHead) error, log *slog.Logger) (*origin, error) {
 	or := &origin{name: name}
 	for _, c := range classes() {
+		o.Evict = evict(c)
 		o.Log = log.With("spool", name, "class", className(c))
 		l, err := spool.Open(filepath.Join(dir, originDir(name), className(c)), o)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/sluice-gateway/sluice/gateway/guard"
 )
@@ -36,6 +37,10 @@ func (s guardSockets) DiodeSend(ctx context.Context, iface, source string, dest 
 
 func (s guardSockets) DiodeReady(iface string, dest netip.AddrPort) error {
 	return s.guard.DiodeReady(iface, dest)
+}
+
+func (s guardSockets) DiodeCapture(ctx context.Context, iface string, source netip.Addr, listen netip.AddrPort) (*os.File, error) {
+	return s.guard.DiodeCapture(ctx, iface, source, listen)
 }
 
 func (s guardSockets) DiodeReceive(ctx context.Context, iface string, listen netip.AddrPort, rcvbuf int) (udpConn, error) {

@@ -99,14 +99,13 @@ func TestWhatWasDroppedAndNotNamedBeforeACrashIsFound(t *testing.T) {
 
 // A link that starts names what its spool had dropped, once: the position stays where it is.
 func TestALinkNamesAtItsStartWhatNobodyHasNamed(t *testing.T) {
-	dir := t.TempDir()
-	l := &link{origin: testOrigin(t, dir, fromOrigin("d"), spool.Options{}), log: quiet()}
+	l := testGroup(t, t.TempDir(), spool.Options{})
 	f := newFar(l.origin, nil, make([]totals, len(classes())), &linkCounts{}, quiet())
 	deliver(t, f, batchOf(1, 1))
 	f.forgetting(batchOf(1, 2), batchOf(1, 3))
 	deliver(t, f, batchOf(1, 4))
 	for range 2 {
-		f, at, err := l.landing(soon(t), nil)
+		f, at, err := l.landing(soon(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,11 +179,11 @@ func TestNothingKnownIsNoPosition(t *testing.T) {
 
 // An operator asks for status when things stand still: then above all it must not stand still itself.
 func TestLossesAreShownWhileTheFarSpoolTakesNothing(t *testing.T) {
-	l := &link{diode: testDiode(), origin: testOrigin(t, t.TempDir(), fromOrigin("d"), spool.Options{MaxBytes: 64 << 10, QueueBytes: 1 << 10}), log: quiet()}
+	l := testGroup(t, t.TempDir(), spool.Options{MaxBytes: 64 << 10, QueueBytes: 1 << 10})
 	if _, err := l.origin.cursors("sink.never"); err != nil {
 		t.Fatal(err)
 	}
-	f, _, err := l.landing(soon(t), nil)
+	f, _, err := l.landing(soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +202,7 @@ func TestLossesAreShownWhileTheFarSpoolTakesNothing(t *testing.T) {
 			t.Fatal("the spool does not get full")
 		}
 	}
-	shown := start(func() error { l.status(); return nil })
+	shown := start(func() error { l.ends[0].link.status(); return nil })
 	select {
 	case <-shown.done:
 	case <-soon(t).Done():
