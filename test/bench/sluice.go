@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,6 +10,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
 )
@@ -151,15 +150,15 @@ func writeSite(dir string, values map[string]any) (string, error) {
 	return conf, os.WriteFile(filepath.Join(conf, "site.hcl"), []byte(b.String()), 0o600)
 }
 
-// provision gives both nodes the link's key, and the near one its certificate: what a person does at a site.
+// provision gives each node its half of the link's pairing, and the near one its certificate: what a person does at a
+// site.
 func provision(l *lab, near, far string) error {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails, see crypto/rand
-	for _, state := range []string{near, far} {
-		if err := os.MkdirAll(filepath.Join(state, "keys"), 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(state, "keys", "link-bench.psk"), []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+	send, receive, err := pairing.Make("link", "bench", nil)
+	if err != nil {
+		return err
+	}
+	for state, file := range map[string]pairing.File{near: send, far: receive} {
+		if _, err := pairing.Write(filepath.Join(state, "keys"), file); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/test/netlab"
@@ -185,7 +186,7 @@ func writeFile(t *testing.T, path, content string, mode os.FileMode) {
 	}
 }
 
-// pair is the two nodes of a site in its namespaces, with one key.
+// pair is the two nodes of a site in its namespaces, with one pairing.
 type pair struct {
 	site       *netlab.Site
 	plant, dmz *node
@@ -208,9 +209,14 @@ func newPair(t *testing.T, l link) *pair {
 	p := &pair{site: site, dir: dir}
 	config := filepath.Join(dir, "config")
 	writeFile(t, filepath.Join(config, "site.hcl"), siteConfig(l), 0o600)
-	const key = "00112233445566778899aabbccddeeff0f1e2d3c4b5a69788796a5b4c3d2e1f0\n"
-	for _, side := range []string{"p", "d"} {
-		writeFile(t, filepath.Join(dir, side, "keys", "link-test.psk"), key, 0o600)
+	send, receive, err := pairing.Make("link", "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for side, file := range map[string]pairing.File{"p": send, "d": receive} {
+		if _, err := pairing.Write(filepath.Join(dir, side, "keys"), file); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.plant = &node{t: t, ns: site.Plant, name: "plant", config: config, state: filepath.Join(dir, "p"), out: &logBuffer{}}
 	p.dmz = &node{t: t, ns: site.DMZ, name: "dmz", config: config, state: filepath.Join(dir, "d"), out: &logBuffer{}}

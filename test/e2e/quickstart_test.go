@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -282,26 +283,43 @@ func keepsSecrets(t *testing.T, q *quickstart) {
 	}
 }
 
-// secretsOf reads the two keys that the quickstart has made, in the forms in which they could leak.
+// secretsOf reads the keys that the quickstart has made, in the forms in which they could leak.
 func secretsOf(t *testing.T, q *quickstart) map[string]string {
 	t.Helper()
 	secrets := map[string]string{}
-	for what, pattern := range map[string]string{"the link's key": "keys/*.psk", "the TLS key": "plant/certificates/*.key"} {
-		found, err := filepath.Glob(filepath.Join(q.state, pattern))
-		if err != nil || len(found) != 1 {
-			t.Fatalf("%s: %v, %v", pattern, found, err)
+	addForms(t, secrets, "the TLS key", keyFile(t, q, "plant/certificates/*.key"))
+	for _, pattern := range []string{"keys/*.send.json", "keys/*.receive.json"} {
+		var keys struct {
+			PSK     string `json:"psk"`
+			Private string `json:"hpke_private"`
 		}
-		st, err := os.Stat(found[0])
-		if err != nil || st.Mode().Perm() != 0o600 {
-			t.Errorf("%s: mode %v, %v", found[0], st.Mode(), err)
+		if err := json.Unmarshal([]byte(keyFile(t, q, pattern)), &keys); err != nil || keys.PSK == "" {
+			t.Fatalf("%s: no pre-shared key, %v", pattern, err)
 		}
-		b, err := os.ReadFile(found[0])
-		if err != nil {
-			t.Fatal(err)
+		addForms(t, secrets, "the link's pre-shared key", keys.PSK)
+		if keys.Private != "" {
+			addForms(t, secrets, "the link's private key", keys.Private)
 		}
-		addForms(t, secrets, what, string(b))
 	}
 	return secrets
+}
+
+// keyFile reads the one file of a pattern, which only its owner may read.
+func keyFile(t *testing.T, q *quickstart, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(q.state, pattern))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s: %v, %v", pattern, found, err)
+	}
+	st, err := os.Stat(found[0])
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%s: mode %v, %v", found[0], st.Mode(), err)
+	}
+	b, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // filesOf adds every file below the state directory but the keys themselves.
@@ -309,7 +327,7 @@ func filesOf(t *testing.T, q *quickstart, places map[string]string) {
 	t.Helper()
 	// Files come and go while nodes run: what cannot be read any more is passed over.
 	err := filepath.WalkDir(q.state, func(path string, d os.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".psk") || strings.HasSuffix(path, ".key") {
+		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "/keys/") || strings.HasSuffix(path, ".key") {
 			return nil
 		}
 		f, err := os.Open(path)
