@@ -45,7 +45,7 @@ func sumOf(ts []GapTotals) GapTotals {
 
 func (p *printer) ranges(rs []GapRange) {
 	class, epoch := "", ""
-	for _, r := range rs {
+	for _, r := range grouped(rs) {
 		if r.Class != class || r.Epoch != epoch {
 			class, epoch = r.Class, r.Epoch
 			p.line("\n%s, epoch %.8s", class, epoch)
@@ -53,6 +53,19 @@ func (p *printer) ranges(rs []GapRange) {
 		}
 		p.line("  %s\t%s\t%s\t%s\t%s\t%s\t%s", r.text(), r.batches(), r.records(), r.state(), r.Reason, between(r.Before.NearAt, r.After.NearAt), stamp(r.DeclaredAt))
 	}
+}
+
+// grouped puts together what is of one class and epoch, in the order in which they come first.
+func grouped(rs []GapRange) []GapRange {
+	place := map[string]int{}
+	for _, r := range rs {
+		if _, ok := place[r.Class+r.Epoch]; !ok {
+			place[r.Class+r.Epoch] = len(place)
+		}
+	}
+	rs = slices.Clone(rs)
+	slices.SortStableFunc(rs, func(a, b GapRange) int { return cmp.Compare(place[a.Class+a.Epoch], place[b.Class+b.Epoch]) })
+	return rs
 }
 
 func (r GapRange) text() string {
