@@ -21,6 +21,8 @@ type ear struct {
 	tests   []heardTest
 	shards  []heardShard
 	wire    int // frames so far
+	used    map[uint64]bool
+	hellos  map[uint64]int // announcements of a session before its first frame
 }
 
 type blockID struct {
@@ -70,7 +72,7 @@ type heardBatch struct {
 }
 
 func (b *bench) listenIn() *ear {
-	e := &ear{t: b.t, began: b.began, openers: map[uint64]*frame.Opener{}, blocks: map[blockID]*heardBlock{}}
+	e := &ear{t: b.t, began: b.began, openers: map[uint64]*frame.Opener{}, blocks: map[blockID]*heardBlock{}, hellos: map[uint64]int{}, used: map[uint64]bool{}}
 	b.ear = e
 	return e
 }
@@ -93,6 +95,7 @@ func (e *ear) hear(p []byte) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	e.used[h.Session] = true
 	at := time.Since(e.began)
 	switch h.Kind {
 	case frame.KindHeartbeat:
@@ -117,6 +120,9 @@ func (e *ear) join(p []byte) {
 	a, err := frame.ParseAnnouncement(p)
 	if err != nil {
 		e.t.Fatal(err)
+	}
+	if !e.used[a.Session] {
+		e.hellos[a.Session]++
 	}
 	if e.openers[a.Session] != nil {
 		return

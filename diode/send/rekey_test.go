@@ -41,6 +41,9 @@ func (e *ear) checkChanges(most uint64) (sessions int) {
 	}
 	newest := e.beats[len(e.beats)-1].session
 	for session, counter := range last {
+		if n := e.hellos[session]; n < 2 {
+			e.t.Errorf("session %d was announced %d times before its first frame", session, n)
+		}
 		if session != newest {
 			e.checkEnd(session, counter)
 		}

@@ -32,6 +32,13 @@ func TestSelfTest(t *testing.T) {
 		if err := <-done; err != nil {
 			b.t.Fatal(err)
 		}
+		for range 5 {
+			b.source.Add(make([]byte, 1_000_000), 1)
+		}
+		b.after(500 * time.Millisecond)
+		if b.source.SentThrough() > 24 {
+			b.t.Error("data goes on at the pace of the test")
+		}
 		b.after(5 * time.Second)
 		next := uint32(0)
 		for i, x := range e.tests {
@@ -55,7 +62,7 @@ func TestSelfTest(t *testing.T) {
 				b.t.Errorf("no heartbeat for %v", gap)
 			}
 		}
-		if b.source.SentThrough() != 21 {
+		if b.source.SentThrough() != 26 {
 			b.t.Errorf("sent through %d", b.source.SentThrough())
 		}
 	})
