@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/hcl/value"
@@ -99,7 +100,7 @@ func (p *printer) recommendation(r Recommendation) {
 	}
 	p.line("\nRecommended (%s):", r.Reason)
 	p.line("  send { rate = %q }", rateText(r.RateBits))
-	p.line("  fec {\n    parity     = %q\n    interleave = %d\n  }", value.Text(r.Parity, value.Percent), r.Interleave)
+	p.line("  fec {\n    parity     = %q\n    interleave = %d\n  }", percentText(r.Parity), r.Interleave)
 }
 
 func share(part, whole uint64) string {
@@ -107,6 +108,12 @@ func share(part, whole uint64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f%%", 100*float64(part)/float64(whole))
+}
+
+// percentText rounds up: less would be weaker than what was recommended.
+func percentText(share float64) string {
+	const digits = 10_000 // hundredths of a percent
+	return value.Text(math.Ceil(share*digits-1e-6)/digits, value.Percent)
 }
 
 func milli(seconds float64) string { return fmt.Sprintf("%.1f ms", 1000*seconds) }
