@@ -250,3 +250,27 @@ func TestManyOpenRanges(t *testing.T) {
 		}
 	})
 }
+
+// A heartbeat of a session from before the change, late on a slower path, does
+// not bring the epoch before back.
+func TestLateHeartbeatOfAnotherPathDoesNotBringAnEpochBack(t *testing.T) {
+	inPair(t, func(x *far, n [2]*near) {
+		n[0].follow(1)
+		after(200 * time.Millisecond)
+		m := newNearOf(t, "left", n[0].link, n[0].key, 110, diode.Epoch{ID: epoch(2), Prev: epoch(1), PrevKnown: true, Start: 2, StartSum: 10})
+		m.announce()
+		m.beat()
+		m.follow(2)
+		after(time.Millisecond)
+		n[1].top = 1
+		n[1].beat()
+		m.follow(3)
+		after(time.Millisecond)
+		x.expect("1, 2, 3")
+		for _, s := range x.rx.Stats().Series {
+			if s.Current != (s.Epoch == epoch(2)) || s.Ended != (s.Epoch == epoch(1)) {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
+}
