@@ -82,6 +82,9 @@ func (g *Gateway) examine(ctx context.Context, f *findings, d *config.Diode, sid
 	}
 	if side == pairing.Send {
 		f.speed(g.guard.Snapshot(), d)
+	} else if l != nil {
+		digest := g.opts.Plan.Config.Digest()
+		f.sameConfig(l, digest[:digestShown])
 	}
 	for _, x := range g.guard.DiodeFacts(ctx, query(d, side)) {
 		f.add(x.Name, x.State, x.Value, x.Remedy)

@@ -28,6 +28,7 @@ type sendEnd struct {
 	parallel bool // the same batches cross another diode too
 	open     sendConns
 	health   func() []byte
+	room     send.Room // keeps disk space for small files; nil = none
 }
 
 // start runs one session.
@@ -63,7 +64,7 @@ func (e sendEnd) config(l *link, conn udpConn, sources []*source) send.Config {
 		Classes: map[diode.Class]send.ClassConfig{}, Conn: conn, MTU: d.Send.MTU, IPv6: d.Send.Source.Is6(),
 		RateBits: uint64(d.Send.Rate), ResendBits: uint64(d.Send.ResendRate), Interleave: d.FEC.Interleave,
 		Parallel: e.parallel, Ready: func() error { return e.open.DiodeReady(d.Send.Interface, d.Send.Destination) },
-		StateDir: filepath.Join(e.stateDir, "link", d.Name), Health: e.health, Log: l.log,
+		StateDir: filepath.Join(e.stateDir, "link", d.Name), Room: e.room, Health: e.health, Log: l.log,
 	}
 	for _, s := range sources {
 		own := send.ClassConfig{

@@ -72,6 +72,36 @@ func TestAResendOfWhatHasArrivedChangesNothing(t *testing.T) {
 	stop()
 }
 
+func TestDoctorFindsNothingWrongWithALinkThatWorks(t *testing.T) {
+	r := newRig(t)
+	stop := r.run(t, r.text(""))
+	r.send(t, numbered(0, 10)...)
+	r.waitFor(t, "a.txt", numbered(0, 10))
+	want := map[string][]string{
+		"near": {"link", "session number", "pairing test", "spool bulk", "spool critical", "interface", "mtu"},
+		"far":  {"link", "session", "clock", "kernel drops", "memory", "gaps bulk", "near side", "configuration", "pairing test", "spool bulk", "interface"},
+	}
+	for node, names := range want {
+		facts, err := (console.Client{Path: gateway.Socket(r.state, node)}).Doctor(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := map[string]string{}
+		for _, f := range facts {
+			state[f.Name] = f.State
+			if f.State == console.FactBad || (f.State == console.FactOK) != (f.Remedy == "") {
+				t.Errorf("%s: %+v", node, f)
+			}
+		}
+		for _, name := range names {
+			if state[name] != console.FactOK {
+				t.Errorf("%s: %s is %q: %+v", node, name, state[name], facts)
+			}
+		}
+	}
+	stop()
+}
+
 // nearAlone runs the sending node only, with somebody at the other end who says nothing.
 func (r *rig) nearAlone(t *testing.T) *gateway.Gateway {
 	t.Helper()

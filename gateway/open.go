@@ -75,6 +75,9 @@ func (g *Gateway) openSendLink(d *config.Diode, o *origin, parallel bool) error 
 		return err
 	}
 	end := sendEnd{pairing: keys[0], stateDir: g.opts.nodeDir(), parallel: parallel, open: guardSockets{g.guard}, health: g.lastHealth}
+	if g.room != nil {
+		end.room = g.room
+	}
 	g.links = append(g.links, &link{diode: d, direction: "send", origin: o, log: g.log.With("link", d.Name), start: end.start, pairings: keys})
 	return nil
 }
