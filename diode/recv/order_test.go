@@ -310,6 +310,23 @@ func TestEpochWithoutHeartbeatWaitsForItsPlace(t *testing.T) {
 	})
 }
 
+// What waits for its place and says that nothing before it will follow is
+// believed when its place is known.
+func TestBatchThatWaitedSettlesThoseBeforeIt(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1))
+		after(200 * time.Millisecond)
+		m := newNear(t, x.link, n.key, 101, diode.Epoch{ID: epoch(2), Prev: epoch(1), PrevKnown: true, Start: 2, StartSum: 10})
+		m.announce()
+		m.send(batch(4))
+		after(100 * time.Millisecond)
+		x.expect("1")
+		m.beat()
+		after(time.Millisecond)
+		x.expect("1, gap 2-3 weight 20 link, 4")
+	})
+}
+
 func TestNewEpochWithUnknownEnd(t *testing.T) {
 	inBubble(t, func(x *far, n *near) {
 		n.send(batch(1))
