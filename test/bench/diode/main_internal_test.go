@@ -61,6 +61,26 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// TestClean says what makes the search for a rate go down: an end that does not keep up, not what the wire loses.
+func TestClean(t *testing.T) {
+	lossy := loss{percent: 5}
+	for _, c := range []struct {
+		run  run
+		loss loss
+		want bool
+	}{
+		{run{intact: true}, loss{}, true},
+		{run{}, loss{}, false},
+		{run{}, lossy, true},
+		{run{intact: true, drops: 1}, lossy, false},
+		{run{intact: true, far: farReport{linkReport: linkReport{Overload: 1}}}, lossy, false},
+	} {
+		if got := c.run.clean(c.loss); got != c.want {
+			t.Errorf("%+v with %+v: %v", c.run, c.loss, got)
+		}
+	}
+}
+
 // TestProbeRefuses shows that a wire which does not lose as the row says is found out: whole bursts, too little,
 // counters that do not fit.
 func TestProbeRefuses(t *testing.T) {

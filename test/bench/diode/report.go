@@ -143,7 +143,11 @@ func (r *result) cells(name string) []string {
 			fmt.Sprintf("%.2f", spreadOf(good, run.rxPerGB).median), fmt.Sprintf("%.2f", spreadOf(good, run.softPerGB).median),
 		)
 	}
-	return append(cells, fmt.Sprintf("%.3f", spreadOf(all, run.wireRatio).median), repaired, spreadOf(all, func(x run) float64 { return float64(x.drops) }).text("%.0f"))
+	wire := "–"
+	if len(good) > 0 {
+		wire = fmt.Sprintf("%.3f", spreadOf(good, run.wireRatio).median)
+	}
+	return append(cells, wire, repaired, spreadOf(all, func(x run) float64 { return float64(x.drops) }).text("%.0f"))
 }
 
 func (r *report) limitTable() string {
@@ -245,7 +249,7 @@ func (r *report) resultThroughput(add func(name, format string, v float64)) {
 		}
 	}
 	add("lost", "%.0f", float64(lost))
-	add("wire_ratio", "%.3f", spreadOf(ours, run.wireRatio).median)
+	add("wire_ratio", "%.3f", spreadOf(intact(ours), run.wireRatio).median)
 	if theirs := intact(r.rows[0].of("udpcast")); len(theirs) > 0 {
 		add("ratio_vs_udpcast", "%.2f", goodput/spreadOf(theirs, run.mbps).median)
 		add("udpcast_cpu_s_per_gb", "%.2f", spreadOf(theirs, run.cpuPerGB).median)

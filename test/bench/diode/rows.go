@@ -105,7 +105,7 @@ const (
 	rateBehind = 0.93 // of the rate: below it the sender itself is the limit
 )
 
-// search finds the highest rate at which nothing is lost, first in short trials, then in a whole run: nothing can ask
+// search finds the highest rate at which the far end keeps up, first in short trials, then in a whole run: nothing can ask
 // the sender to slow down, so that an operator would do the same.
 func (l *lab) search(ctx context.Context, x row) (uint64, error) {
 	if l.rate > 0 || x.rate > 0 {
@@ -117,7 +117,7 @@ func (l *lab) search(ctx context.Context, x row) (uint64, error) {
 	}
 	for rate > rateLeast {
 		r, err := l.trial(ctx, x, rate, l.size)
-		if err != nil || r.clean() {
+		if err != nil || r.clean(x.loss) {
 			return rate, err
 		}
 		rate = min(uint64(float64(rate)*rateBack), max(r.wireRate(x.mtu), rateLeast))
@@ -135,9 +135,9 @@ func (l *lab) climb(ctx context.Context, x row) (uint64, error) {
 			return 0, err
 		}
 		switch {
-		case !r.clean() && good > 0:
+		case !r.clean(x.loss) && good > 0:
 			return good, nil
-		case !r.clean():
+		case !r.clean(x.loss):
 			rate = uint64(float64(rate) * rateDown)
 			continue
 		case rate < x.hint || float64(r.wireRate(x.mtu)) < rateBehind*float64(rate):
@@ -149,8 +149,11 @@ func (l *lab) climb(ctx context.Context, x row) (uint64, error) {
 	return max(good, rateLeast), nil
 }
 
-// clean says that nothing was lost, neither on the link nor at its end.
-func (r run) clean() bool { return r.intact && r.drops == 0 && r.far.Gaps == 0 }
+// clean says that the far end kept up: no socket was full, and where the wire loses nothing, nothing was lost. What the
+// wire loses beyond repair is no matter of the rate.
+func (r run) clean(x loss) bool {
+	return r.drops == 0 && r.far.KernelDrops == 0 && r.far.Overload == 0 && (r.intact || !x.none())
+}
 
 // wireRate is how many bits per second were on the wire.
 func (r run) wireRate(mtu int) uint64 { return uint64(r.mbps() * 8e6 * r.wireRatio() * linkLayer(mtu)) }
