@@ -18,7 +18,7 @@ const (
 	rmemMax = "/proc/sys/net/core/rmem_max"
 )
 
-// udpcastWarmUp is how many greetings udp-sender sends, and how far apart in ms, before it starts without an answer.
+// Before it starts without an answer, udp-sender sends so many greetings, so many milliseconds apart.
 const (
 	udpcastGreetings = 3
 	udpcastInterval  = 100
@@ -66,7 +66,7 @@ func (l *lab) udpcast(x row) (contestant, bool) {
 	port := strconv.Itoa(udpcastPort)
 	to := x.path.toAddr.String()
 	return contestant{
-		name: "udpcast", setup: "FEC " + x.fec, port: udpcastPort, input: l.small, size: l.peerSize,
+		name: "udpcast", port: udpcastPort, input: l.small, size: l.peerSize,
 		send: []string{
 			sender, "--async", "--nokbd", "--no-progress", "--interface", x.path.nearIf, "--portbase", port, "--fec", x.fec,
 			"--max-bitrate", udpcastRate, "--mcast-rdv-address", to, "--mcast-data-address", to,
@@ -85,7 +85,7 @@ func (l *lab) guest(x row) (contestant, bool) {
 	}
 	r := strings.NewReplacer("{to}", fmt.Sprintf("%s:%d", x.path.toAddr, l.peerPort), "{at}", fmt.Sprintf("%s:%d", x.path.toAddr, l.peerPort), "{mtu}", strconv.Itoa(x.mtu))
 	return contestant{
-		name: l.peerName, setup: r.Replace(l.peerSend), port: l.peerPort, input: l.small, size: l.peerSize, limit: l.peerLimit,
+		name: l.peerName, port: l.peerPort, input: l.small, size: l.peerSize, limit: l.peerLimit,
 		send: strings.Fields(r.Replace(l.peerSend)), receive: strings.Fields(r.Replace(l.peerReceive)),
 	}, true
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -124,8 +125,8 @@ func add(list []span, first, last uint64) []span {
 }
 
 func contains(list []span, seq uint64) bool {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].First <= seq && seq <= list[i].Last {
+	for _, x := range slices.Backward(list) {
+		if x.First <= seq && seq <= x.Last {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,18 +27,17 @@ const (
 
 // path is one way from the near to the far namespace.
 type path struct {
-	name             string
 	nearIf, farIf    string
 	nearAddr, toAddr netip.Addr
 	lossy            bool // through the namespace that loses
 }
 
 func directPath() path {
-	return path{"one cable", nearDirect, farDirect, netip.MustParseAddr("10.77.0.1"), netip.MustParseAddr("10.77.0.2"), false}
+	return path{nearDirect, farDirect, netip.MustParseAddr("10.77.0.1"), netip.MustParseAddr("10.77.0.2"), false}
 }
 
 func wirePath() path {
-	return path{"third namespace", nearWire, farWire, netip.MustParseAddr("10.78.0.1"), netip.MustParseAddr("10.78.0.2"), true}
+	return path{nearWire, farWire, netip.MustParseAddr("10.78.0.1"), netip.MustParseAddr("10.78.0.2"), true}
 }
 
 // lab is where the contestants are measured.
@@ -62,7 +62,7 @@ type lab struct {
 // into one of the program.
 type host struct {
 	testing.TB
-	ctx      context.Context //nolint:containedctx // testing.TB hands it out
+	ctx      context.Context // what testing.TB hands out
 	out      io.Writer
 	cleanups []func()
 	err      error
@@ -99,8 +99,8 @@ func (h *host) run(f func() error) error {
 		err = f()
 	}()
 	<-done
-	for i := len(h.cleanups) - 1; i >= 0; i-- {
-		h.cleanups[i]()
+	for _, cleanup := range slices.Backward(h.cleanups) {
+		cleanup()
 	}
 	return errors.Join(err, h.err)
 }
@@ -216,8 +216,7 @@ func inside(ctx context.Context, n *netlab.Namespace, stdin io.Reader, name stri
 	out, err := cmd.Output()
 	if err != nil {
 		text := out
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			text = exit.Stderr
 		}
 		return "", fmt.Errorf("%s: %s: %w: %s", n.Name, name, err, text)

@@ -237,6 +237,12 @@ func (r *report) result() string {
 	return strings.Join(fields, " ")
 }
 
+// word makes one word of the name of a row.
+func word(name string) string {
+	apart := func(c rune) bool { return (c < '0' || c > '9') && (c < 'a' || c > 'z') }
+	return strings.Join(strings.FieldsFunc(name, apart), "_")
+}
+
 func (r *report) resultThroughput(add func(name, format string, v float64)) {
 	ours := r.rows[0].of("sluice")
 	goodput := spreadOf(intact(ours), run.mbps).median
@@ -258,6 +264,6 @@ func (r *report) resultThroughput(add func(name, format string, v float64)) {
 		add("ratio_vs_raw", "%.2f", goodput/spreadOf(r.limits[:1], func(x limit) float64 { return x.delivered }).median)
 	}
 	for _, x := range r.rows[1:] {
-		add(strings.Join(strings.FieldsFunc(x.row.name, func(c rune) bool { return !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z') }), "_")+"_mbps", "%.1f", 8*spreadOf(intact(x.of("sluice")), run.mbps).median)
+		add(word(x.row.name)+"_mbps", "%.1f", 8*spreadOf(intact(x.of("sluice")), run.mbps).median)
 	}
 }

@@ -28,13 +28,12 @@ const (
 // contestant is a pair of programs: one reads its standard input, the other writes its standard output.
 type contestant struct {
 	name          string
-	setup         string // what the table says of it
 	send, receive []string
 	port          int // UDP, on which its receiver listens
 	input         *payload
-	size          int64 // bytes of the input that are sent
-	reports       bool  // both processes write a report
-	limit         string
+	size          int64         // bytes of the input that are sent
+	reports       bool          // both processes write a report
+	limit         string        // rate that tc(8) holds it to, when it has no pace of its own
 	span          time.Duration // how long its input lasts at least
 }
 
