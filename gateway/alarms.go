@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode/recv"
+	"github.com/sluice-gateway/sluice/gateway/spool"
 )
 
 // alarmsOf says what an operator has to look at on one receiving end, each with what to do.
@@ -30,7 +31,7 @@ func alarmsOf(st recv.Stats, p recv.PathStats) []string {
 // nearAlarms says what the near side reports of itself, as far as it says so in words that this node knows.
 func nearAlarms(health []byte) []string {
 	var n struct {
-		Guard            *string
+		Guard, Spool     *string
 		Plugins, Running int
 	}
 	if json.Unmarshal(health, &n) != nil {
@@ -39,6 +40,9 @@ func nearAlarms(health []byte) []string {
 	var out []string
 	if n.Guard != nil && *n.Guard != "ok" {
 		out = append(out, "near side: its guard says "+fmt.Sprintf("%q", *n.Guard))
+	}
+	if n.Spool != nil && *n.Spool != string(spool.StateOK) {
+		out = append(out, "near side: its spool is "+fmt.Sprintf("%q", *n.Spool))
 	}
 	if n.Running < n.Plugins {
 		out = append(out, fmt.Sprintf("near side: %d of %d receivers run", n.Running, n.Plugins))

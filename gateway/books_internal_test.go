@@ -277,3 +277,47 @@ func TestWhatTheNearSideDoesNotKeepIsFinal(t *testing.T) {
 		})
 	}
 }
+
+// Whatever was delivered is in the spool, was had by the sink, or is missing by the ledger, while all three go on.
+func TestNothingVanishesWhileTheFarSpoolIsFull(t *testing.T) {
+	x := testGroup(t, t.TempDir(), spool.Options{MaxBytes: 128 << 10, SegmentBytes: 16 << 10, WhenFull: spool.DropOldest})
+	cursors, err := x.origin.cursors("sink.slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	kept := start(func() error { x.books.run(ctx); return nil })
+	f, _, err := x.landing(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all = 2000
+	for seq := uint64(1); seq <= all; seq++ {
+		b := batchOf(1, seq)
+		b.Data = make([]byte, 1<<10)
+		deliver(t, f, b)
+		if seq%300 == 0 {
+			cursors[0].Ack(seq - 50)
+		}
+	}
+	cancel()
+	if err := kept.wait(); err != nil {
+		t.Error(err)
+	}
+	missing := map[uint64]bool{}
+	for _, g := range x.books.ledger.Missing() {
+		for seq := g.First; seq <= g.Last; seq++ {
+			missing[seq] = true
+		}
+	}
+	first, _, _ := x.origin.logs[0].Bounds()
+	for seq := uint64(1); seq < first; seq++ {
+		had := seq%300 <= 250 && seq/300 < all/300 // at some acknowledgement; it may have been given up before
+		if !missing[seq] && !had {
+			t.Fatalf("batch %d of %d is nowhere", seq, first)
+		}
+	}
+	if len(missing) == 0 || uint64(len(missing)) >= first {
+		t.Fatalf("%d missing of %d", len(missing), first)
+	}
+}

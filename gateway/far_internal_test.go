@@ -1,7 +1,11 @@
 package gateway
 
 import (
+	"errors"
+	"fmt"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/gateway/spool"
@@ -111,7 +115,10 @@ func TestFullFarSpoolIsCounted(t *testing.T) {
 		if err := f.Deliver(soon(t), b, func(err error) { done <- err }); err != nil {
 			t.Fatal(err)
 		}
-		<-done //nolint:errcheck // dropped or not: counted below
+		var named interface{ GapReason() string }
+		if err := <-done; err != nil && (!errors.As(err, &named) || named.GapReason() != diode.ReasonFarFull) {
+			t.Fatalf("dropped for another reason: %v", err)
+		}
 	}
 	drop := counts.dropped.snapshot()["far-spool-full"]
 	if drop.Batches == 0 || drop.Records != 2*drop.Batches {
@@ -160,5 +167,18 @@ func TestIntakeDecidesWhenTheBatchIsDurable(t *testing.T) {
 	}
 	if last, ok, err := o.logs[0].Last(); err != nil || !ok || last.Weight != 2 {
 		t.Fatalf("%+v %v %v", last, ok, err)
+	}
+}
+
+func TestReasonsOfWhatIsNotStored(t *testing.T) {
+	for err, want := range map[error]string{
+		spool.ErrDropped: diode.ReasonFarFull,
+		fmt.Errorf("%w: %w", spool.ErrDropped, unix.ENOSPC): diode.ReasonFarFull,
+		fmt.Errorf("%w: %w", spool.ErrDropped, unix.EDQUOT): diode.ReasonFarFull,
+		fmt.Errorf("%w: %w", spool.ErrDropped, unix.EIO):    diode.ReasonFarIO,
+	} {
+		if got := dropReason(err); got != want {
+			t.Errorf("%v: %s, want %s", err, got, want)
+		}
 	}
 }

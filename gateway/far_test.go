@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,7 +10,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/sluice-gateway/sluice/diode/floor"
+	"github.com/sluice-gateway/sluice/diode/frame"
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
 )
@@ -365,5 +370,127 @@ func TestASelfTestIsReported(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(r.state, "far", "scratch")); !os.IsNotExist(err) {
 		t.Errorf("the scratch spool is still there: %v", err)
 	}
+	stop()
+}
+
+// A send node whose state went back is refused until an operator says that it is no recording.
+func TestASenderWhoseStateWentBackIsAcceptedByHand(t *testing.T) {
+	r := newRig(t)
+	dir := filepath.Join(r.state, "near", "link", "d")
+	f, err := floor.Open(dir, "send", frame.LinkID("d"), pairing.KeyID("d", "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Store(floor.Mark{Session: uint64(time.Now().Add(time.Hour).Unix())}); err != nil {
+		t.Fatal(err)
+	}
+	stop := r.run(t, r.text(""))
+	r.send(t, numbered(0, 5)...)
+	r.waitFor(t, "a.txt", numbered(0, 5))
+	stop()
+	if err := os.RemoveAll(dir); err != nil { // the clock is right again, and the session's number is not known
+		t.Fatal(err)
+	}
+	stop = r.run(t, r.text(""))
+	r.send(t, numbered(5, 10)...)
+	eventually(t, "alarm", func() bool {
+		return strings.Contains(strings.Join(r.status(t, "far").Links[0].Alarms, " "), "sluice diode accept-sender d")
+	})
+	if r.status(t, "far").Links[0].State == "up" {
+		t.Error("it was let in")
+	}
+	got, err := r.client("far").AcceptSender(t.Context(), "d")
+	if err != nil || got.Pairing != "test" || got.Was <= got.Floor {
+		t.Fatalf("%+v %v", got, err)
+	}
+	r.whole(t, "a.txt", numbered(0, 10))
+	stop()
+}
+
+// backup keeps a copy of what a node has on disk, and gives a function that puts it back.
+func (r *rig) backup(t *testing.T, node string) (restore func()) {
+	t.Helper()
+	from, to := filepath.Join(r.state, node), filepath.Join(t.TempDir(), node)
+	if err := os.Remove(gateway.Socket(r.state, node)); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(os.RemoveAll(from), os.CopyFS(from, os.DirFS(to))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The restored spool gives numbers again that were given: what is new under them is delivered, not taken for old.
+func TestASendNodeRestoredFromABackup(t *testing.T) {
+	r := newRig(t)
+	stop := r.run(t, r.text(""))
+	r.send(t, numbered(0, 10)...)
+	r.waitFor(t, "a.txt", numbered(0, 10))
+	stop()
+	restore := r.backup(t, "near")
+	stop = r.run(t, r.text(""))
+	for i := range 5 { // one batch each
+		r.send(t, numbered(10+i, 11+i)...)
+		r.waitFor(t, "a.txt", numbered(0, 11+i))
+	}
+	stop()
+	restore()
+	stop = r.run(t, r.text(""))
+	for i := range 10 {
+		r.send(t, numbered(15+i, 16+i)...)
+		eventually(t, "there", func() bool { return has(r.arrived(t, "a.txt"), fmt.Sprint("record ", 15+i)) })
+	}
+	for _, line := range numbered(0, 25) { // what the far side cannot tell from it may come twice
+		if !has(r.arrived(t, "a.txt"), line) {
+			t.Errorf("%q is missing", line)
+		}
+	}
+	if got := strings.Join(r.status(t, "far").Links[0].Alarms, " "); !strings.Contains(got, "spool went back") {
+		t.Errorf("alarms %q", got)
+	}
+	stop()
+}
+
+// The restored node has forgotten what it had: that comes again or is named, and nothing new is lost.
+func TestAReceiveNodeRestoredFromABackup(t *testing.T) {
+	r := newRig(t)
+	stop := r.run(t, r.text(""))
+	r.send(t, numbered(0, 10)...)
+	r.waitFor(t, "a.txt", numbered(0, 10))
+	r.waitFor(t, "b.txt", numbered(0, 10))
+	stop()
+	restore := r.backup(t, "far")
+	stop = r.run(t, r.text(""))
+	for i := range 5 {
+		r.send(t, numbered(10+i, 11+i)...)
+		r.waitFor(t, "a.txt", numbered(0, 11+i))
+	}
+	stop()
+	restore()
+	for _, file := range []string{"a.txt", "b.txt"} { // the services got new disks, too
+		if err := os.Remove(filepath.Join(r.state, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop = r.run(t, r.text(""))
+	r.send(t, numbered(15, 20)...)
+	eventually(t, "there", func() bool { return has(r.arrived(t, "a.txt"), "record 19") })
+	eventually(t, "named or repeated", func() bool {
+		return r.totals(t).Open.Records+uint64(len(r.arrived(t, "a.txt"))) >= 10
+	})
+	if r.totals(t).Open.Batches > 0 {
+		report, err := r.client("far").GapReport(t.Context(), "d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.client("near").Resend(t.Context(), console.ResendRequest{Link: "d", Report: report}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.whole(t, "a.txt", numbered(10, 20))
 	stop()
 }
