@@ -40,6 +40,7 @@ type link struct {
 	start     func(ctx context.Context, l *link) error // opens the socket and runs one session; nil: its group does
 	group     *group                                   // of a receiving end; nil otherwise
 	log       *slog.Logger
+	unsent    unsent // resends of a sending end
 
 	mu      sync.Mutex // guards what follows
 	session session    // the one that runs; nil when none does

@@ -46,6 +46,12 @@ func (e sendEnd) start(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
+	logs := map[diode.Class]bounded{}
+	for _, src := range sources {
+		logs[src.class] = src
+	}
+	l.unsent.again(s, logs, l.log)
+	defer l.unsent.ended(s)
 	l.set(&sending{Sender: s, sources: sources}, nil)
 	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -77,6 +78,10 @@ func TestDoctorFindsNothingWrongWithALinkThatWorks(t *testing.T) {
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 10)...)
 	r.waitFor(t, "a.txt", numbered(0, 10))
+	eventually(t, "told", func() bool {
+		var near struct{ Running int }
+		return json.Unmarshal(r.status(t, "far").Links[0].Receive.Health, &near) == nil && near.Running == 1
+	})
 	want := map[string][]string{
 		"near": {"link", "session number", "pairing test", "spool bulk", "spool critical", "interface", "mtu"},
 		"far":  {"link", "session", "clock", "kernel drops", "memory", "gaps bulk", "near side", "configuration", "pairing test", "spool bulk", "interface"},

@@ -67,7 +67,7 @@ func (l *link) queue(parts []asked, who string, total console.Resend) error {
 		if len(p.ranges) == 0 {
 			continue
 		}
-		if _, err := s.Resend(diode.Class(p.class), p.ranges); err != nil {
+		if err := l.unsent.queue(s, diode.Class(p.class), p.ranges); err != nil {
 			return console.Errorf(console.CodeRefused, "%s: class %s: %v", l.diode.Name, className(p.class), err)
 		}
 		l.log.Warn("resend asked for", "who", who, "class", className(p.class), "ranges", rangesText(p.ranges))

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"encoding/hex"
+	"fmt"
 
 	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/gateway/spool"
 )
 
 // show is the sending end in status.
@@ -34,4 +36,15 @@ func (s *sending) show(l *console.Link) {
 		})
 	}
 	l.Send = e
+	if st.SessionAhead > aheadMost {
+		l.Alarms = append(l.Alarms, fmt.Sprintf("the session's number is %s ahead of the clock: the clock is wrong, or was: set it", st.SessionAhead))
+	}
+	if st.Oversize > 0 {
+		l.Alarms = append(l.Alarms, fmt.Sprintf("%d batches were too large for the link and left out; the far side names them as a gap", st.Oversize))
+	}
+	for i, x := range s.sources {
+		if sp := x.log.Stats(); sp.State != spool.StateOK {
+			l.Alarms = append(l.Alarms, fmt.Sprintf("spool %s is %s (%s): free the disk or raise spool.max_size", className(classes()[i]), sp.State, sp.StateError))
+		}
+	}
 }
