@@ -23,7 +23,7 @@ func TestDocumentedCommandsExist(t *testing.T) {
 		t.Run(file+" "+line, func(t *testing.T) {
 			t.Parallel()
 			args := strings.Fields(line)
-			out, err := exec.CommandContext(t.Context(), program, append(args, "--help")...).CombinedOutput() //nolint:gosec // G204: our program, our documents
+			out, err := exec.CommandContext(t.Context(), program, append(args, "--help")...).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -44,7 +44,8 @@ func usagePath(help string) []string {
 
 // leadingVerbs are the words before the first that is no verb.
 func leadingVerbs(args []string) []string {
-	end := slices.IndexFunc(args, func(s string) bool { return !regexp.MustCompile(`^[a-z][a-z-]*$`).MatchString(s) })
+	verb := regexp.MustCompile(`^[a-z][a-z-]*$`)
+	end := slices.IndexFunc(args, func(s string) bool { return !verb.MatchString(s) })
 	if end < 0 {
 		return args
 	}

@@ -54,7 +54,7 @@ func TestSizingTables(t *testing.T) {
 		t.Run(name, func(t *testing.T) { text = checkTable(t, text, name, compute) })
 	}
 	if *update {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // G306: a document
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
