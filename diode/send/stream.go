@@ -35,15 +35,16 @@ type stream struct {
 	asked  *resends
 	reader reader
 
-	cur    outgoing
-	block  *block // open, or nil
-	next   uint64 // number of the next block
-	inter  interleaver
-	spread spreader
-	out    output
-	copies copies
-	marks  progress
-	parity [fec.MaxShards]uint8 // of small blocks, by data shards; 0 = not worked out
+	cur     outgoing
+	block   *block // open, or nil
+	next    uint64 // number of the next block
+	inter   interleaver
+	wroteAt time.Time // when data were last put into a block
+	spread  spreader
+	out     output
+	copies  copies
+	marks   progress
+	parity  [fec.MaxShards]uint8 // of small blocks, by data shards; 0 = not worked out
 }
 
 // outgoing is the batch that is being written into blocks.

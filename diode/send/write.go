@@ -18,6 +18,7 @@ func (st *stream) write(ctx context.Context, now time.Time, most int) (int, erro
 	}
 	piece := st.cur.rest()
 	st.cur.off += st.block.put(piece[:min(len(piece), most)], limit)
+	st.wroteAt = now
 	if st.cur.off == st.cur.size() {
 		st.end()
 	}
@@ -58,7 +59,7 @@ func (st *stream) giveBuffer() {
 // due does what time asks of this class.
 func (st *stream) due(now time.Time) error {
 	st.spread.due(st, now)
-	if st.inter.n > 0 && now.Sub(st.inter.since) >= interleaveHold {
+	if st.inter.n > 0 && !now.Before(st.flushAt()) {
 		st.inter.flush(st)
 	}
 	st.askCopies(now)
@@ -73,7 +74,18 @@ func (st *stream) closeAt() time.Time {
 	if st.waiting() {
 		delay = min(delay*busyFactor, maxDelay)
 	}
-	return st.block.opened.Add(delay)
+	at := st.block.opened.Add(delay)
+	if st.inter.n > 0 && at.Before(st.flushAt()) {
+		return st.flushAt() // closing it would cut the group short
+	}
+	return at
+}
+
+// flushAt is when full blocks leave although their group is not complete: soon
+// after data have stopped to come. While they come the group waits longer,
+// because one that is cut short shares a burst of losses among fewer blocks.
+func (st *stream) flushAt() time.Time {
+	return earlier(st.inter.since.Add(busyFactor*interleaveHold), st.wroteAt.Add(interleaveHold))
 }
 
 // deadline is when due has something to do, if nothing new comes.
@@ -82,7 +94,7 @@ func (st *stream) deadline(now time.Time, d time.Time) time.Time {
 		d = earlier(d, st.closeAt())
 	}
 	if st.inter.n > 0 {
-		d = earlier(d, st.inter.since.Add(interleaveHold))
+		d = earlier(d, st.flushAt())
 	}
 	d = st.spread.deadline(d)
 	if st.reader.full() || st.halted(st) {

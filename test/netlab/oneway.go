@@ -27,7 +27,7 @@ type Counts struct {
 type Faults struct {
 	Lose   float64 // percent dropped at random, each for itself, in steps of 0.001
 	Double float64 // percent passed on twice, in steps of 0.001
-	Burst  int     // so many in a row are dropped …
+	Burst  int     // the last so many in a row are dropped …
 	Every  int     // … of so many
 	First  int     // the first so many are dropped
 	Cut    bool    // all are dropped
@@ -45,7 +45,7 @@ func (f Faults) rules(out string) string {
 		fmt.Fprintf(&b, "numgen inc mod %d < %d %s", uint32(math.MaxUint32), f.First, drop)
 	}
 	if f.Burst > 0 {
-		fmt.Fprintf(&b, "numgen inc mod %d < %d %s", f.Every, f.Burst, drop)
+		fmt.Fprintf(&b, "numgen inc mod %d >= %d %s", f.Every, f.Every-f.Burst, drop)
 	}
 	if parts := thousandths(f.Lose); parts > 0 {
 		fmt.Fprintf(&b, "numgen random mod 100000 < %d %s", parts, drop)

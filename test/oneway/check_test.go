@@ -96,7 +96,7 @@ func (r *rig) whole() tally {
 	r.t.Helper()
 	c := r.settled()
 	if c.named > 0 {
-		r.t.Errorf("%d batches named missing (%v); far side: %+v", c.named, c.reasons, r.rx.Stats())
+		r.t.Errorf("%d batches named missing (%v, %v); far side: %+v", c.named, c.reasons, ranges(c.missing), r.rx.Stats())
 	}
 	return c
 }
