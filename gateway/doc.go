@@ -6,7 +6,8 @@
 //	               └─ ack after fdatasync
 //
 //	one way ─► diode/recv ──► far ──► origin "from LINK" ──── feed (cursor per sink) ──────────► sink
-//	                           batches and gaps, in stream order
+//	one way ─►  (a group)      │             │ given up
+//	                           └─► books ◄───┘   gap ledger: what is missing, and what became of it
 //
 // A batch's bytes are written once by the receiver plugin. The core reads the batch header only, prefixes a spool
 // envelope (envelope.go) and never decodes records, except a single one that a sink rejected, for the dead-letter log.
