@@ -105,7 +105,7 @@ func (g *Gateway) endOf(name string, side pairing.Side) *link {
 func query(d *config.Diode, side pairing.Side) guard.DiodeQuery {
 	q := guard.DiodeQuery{Interface: d.Send.Interface, Source: d.Send.Source, Address: d.Send.Destination, MAC: d.Send.DestinationMAC, MTU: d.Send.MTU}
 	if side == pairing.Receive {
-		q.Receive, q.Interface, q.Address = true, d.Receive.Interface, d.Receive.Listen
+		q.Receive, q.Interface, q.Source, q.Address = true, d.Receive.Interface, d.Receive.Source, d.Receive.Listen
 		q.Capture, q.Buffer = d.Receive.Capture == config.CapturePacket, linkBuffer
 	}
 	return q
@@ -120,7 +120,7 @@ func (f *findings) keys(stateDir string, d *config.Diode, side pairing.Side, l *
 		p, err := findPairing(stateDir, side, d.Name, name)
 		switch {
 		case err != nil:
-			f.bad("pairing "+name, err.Error(), fmt.Sprintf("put the file of the %s side into %s: sluice diode pair %s --install FILE", side, keysDir(stateDir), d.Name))
+			f.bad("pairing "+name, err.Error(), fmt.Sprintf("put the file of the %s side into %s: sluice diode pair --install FILE", side, keysDir(stateDir)))
 		case l != nil && !l.holds(p):
 			f.warn("pairing "+name, "the file has changed since this node started", "restart the node to use it, or put the former file back")
 		default:

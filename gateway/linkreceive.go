@@ -74,12 +74,11 @@ func (e receiveEnd) socket(ctx context.Context) (receiveConn, error) {
 		}
 		return c, nil
 	}
-	source := e.link.diode.Send.Source
-	file, err := e.conns.DiodeCapture(ctx, r.Interface, source, r.Listen)
+	file, err := e.conns.DiodeCapture(ctx, r.Interface, r.Source, r.Listen)
 	if err != nil {
 		return nil, err
 	}
-	ring, err := capture.New(file, capture.Config{Interface: r.Interface, Listen: r.Listen, Source: source, RingBytes: linkBuffer})
+	ring, err := capture.New(file, capture.Config{Interface: r.Interface, Listen: r.Listen, Source: r.Source, RingBytes: linkBuffer})
 	if err != nil {
 		return nil, err
 	}

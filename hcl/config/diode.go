@@ -39,6 +39,7 @@ type DiodeSend struct {
 type DiodeReceive struct {
 	Interface  string
 	Listen     netip.AddrPort
+	Source     netip.Addr    // from which frames come
 	AlarmAfter time.Duration // without a heartbeat
 	HoleAfter  time.Duration // on a quiet link; longer than the last repeat of any class
 	Capture    string        // CaptureSocket or CapturePacket
@@ -151,6 +152,7 @@ func decodeDiodeReceive(s *section, d Diode) DiodeReceive {
 	r := DiodeReceive{
 		Interface:  s.diodeInterface(),
 		Listen:     s.addrPort("listen"),
+		Source:     s.addr("source"),
 		AlarmAfter: get[time.Duration](s, "alarm_after"),
 		HoleAfter:  get[time.Duration](s, "hole_after"),
 		Capture:    get[string](s, "capture"),
@@ -163,6 +165,13 @@ func decodeDiodeReceive(s *section, d Diode) DiodeReceive {
 	}
 	if !s.has("listen") {
 		r.Listen = d.Send.Destination
+	}
+	if !s.has("source") {
+		r.Source = d.Send.Source
+	}
+	changed := s.has("source") || s.has("listen")
+	if changed && r.Source.IsValid() && r.Listen.IsValid() && r.Source.Is4() != r.Listen.Addr().Is4() {
+		s.wrong("address", "source", "source and listen are not of one IP version", "both are IPv4 or both are IPv6")
 	}
 	repeated := d.FEC.lastRepeat()
 	if !s.has("hole_after") {

@@ -13,7 +13,7 @@ const (
 	wireIPv4     = 20
 	wireIPv6     = 40
 	wireUDP      = 8
-	wireFrame    = 48
+	wireFrame    = 64
 )
 
 // leastPayload is the share of the rate below which an operator is asked whether the protection is meant so (ours).

@@ -8,7 +8,7 @@ const (
 	minParity     = 0.02
 	maxParity     = 1.0
 	maxDesignLoss = 0.2
-	maxBlockDelay = 10e9 // nanoseconds
+	maxBlockDelay = 250e6 // nanoseconds; a receiving end gives a quiet block up after 300 ms
 )
 
 func diodeWord() blockWord {
@@ -64,6 +64,7 @@ func diodeReceiveWord() blockWord {
 		attrs: []attributeWord{
 			{name: "interface", typ: value.String, required: true, doc: "The interface that comes from the diode and carries nothing else."},
 			{name: "listen", typ: value.String, defDoc: "`send.destination`", doc: "IP address and UDP port on which frames arrive, where the diode changes them."},
+			{name: "source", typ: value.String, defDoc: "`send.source`", doc: "IP address from which frames come, where the diode changes it."},
 			{name: "alarm_after", typ: value.Duration, def: `"5s"`, min: new(1e9), max: new(3600e9), doc: "Alarm after this time without a heartbeat; one is sent every second."},
 			{
 				name: "hole_after", typ: value.Duration, defDoc: "1 s after the last `repeat` of any class", min: new(500e6), max: new(3600e9),

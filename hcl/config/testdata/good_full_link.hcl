@@ -23,6 +23,7 @@ diode "d" {
   receive {
     interface = "eno1"
     capture   = "packet"
+    source    = "10.99.0.77"
     memory    = "512MiB"
     when_full = "drop-oldest"
   }
