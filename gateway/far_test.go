@@ -315,6 +315,8 @@ func TestAnEmptySpareOfTheSendNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop = r.run(t, text)
+	// What is sent before a receiver has heard of the session is lost to it, and a spare has nothing to repeat.
+	eventually(t, "up", func() bool { return r.status(t, "far").Links[0].State == "up" })
 	r.send(t, numbered(3, 10)...)
 	eventually(t, "there", func() bool { return has(r.arrived(t, "a.txt"), "record 9") })
 	eventually(t, "final", func() bool { sum := r.totals(t); return sum.Final.Records == 1 && sum.Open.Batches == 0 })
