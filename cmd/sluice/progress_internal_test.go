@@ -74,7 +74,7 @@ func TestWatchingCanBeGivenUp(t *testing.T) {
 	}
 }
 
-func TestABarEndsWhereverItIs(t *testing.T) {
+func TestABarEndsWhereverItIs(*testing.T) {
 	for _, sent := range []uint64{0, 3, 5, 9} {
 		var out bytes.Buffer
 		b := newBar(&out, 5, console.ResendProgress{})

@@ -127,7 +127,7 @@ func drain(b *testing.B) net.Conn {
 	if err != nil {
 		b.Fatal(err)
 	}
-	near, err := net.Dial("udp4", far.LocalAddr().String())
+	near, err := new(net.Dialer).DialContext(b.Context(), "udp4", far.LocalAddr().String())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -82,6 +82,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T, sc scenario, dir string) *world {
+	t.Helper()
 	b := &bench{t: t, link: linktest.New(1, linktest.Faults{}), began: time.Now()}
 	w := &world{bench: b, sc: sc}
 	w.ready.Store(true)

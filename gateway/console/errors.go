@@ -49,8 +49,7 @@ func NoLink(link, node string, known []string) *Error {
 
 // asError makes any error one that can cross the socket.
 func asError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return &Error{Code: e.Code, Text: err.Error()}
 	}
 	return &Error{Code: CodeInternal, Text: err.Error()}

@@ -87,10 +87,10 @@ func (n *Node) stop() {
 	}
 	_ = n.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
-	case <-n.end:
+	case <-n.end: //nolint:errcheck // how it ended is told where it is waited for
 	case <-time.After(stopPatience):
 		_ = n.cmd.Process.Kill()
-		<-n.end
+		<-n.end //nolint:errcheck // it was killed
 	}
 	n.end = nil
 }

@@ -32,7 +32,7 @@ func New(ctx context.Context, dir, bin string) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{Syslog: p.tcp, unplug: func() {}}
-	far := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(p.link)) //nolint:gosec // a port
+	far := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(p.link))
 	if s.Wire, err = newWire(ctx, far); err != nil {
 		return nil, err
 	}

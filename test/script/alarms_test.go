@@ -25,7 +25,7 @@ func TestDocumentedAlarmsAreRaised(t *testing.T) {
 			continue
 		}
 		rows++
-		for _, words := range strings.Split(strings.Trim(cells[1], "`"), "`, `") {
+		for words := range strings.SplitSeq(strings.Trim(cells[1], "`"), "`, `") {
 			if !strings.Contains(code, words) {
 				t.Errorf("nothing says %q", words)
 			}

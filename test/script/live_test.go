@@ -258,7 +258,7 @@ func (l *live) examines() {
 	for _, n := range []*cable.Node{l.Plant, l.DMZ} {
 		out, err := n.Sluice(l.t.Context(), "diode", "doctor", "--json")
 		var exit *exec.ExitError
-		if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+		if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
 			l.t.Fatal(err)
 		}
 		var facts []console.Fact

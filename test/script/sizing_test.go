@@ -134,6 +134,7 @@ func shapeOf(t *testing.T, p fec.Protection) fec.Shape {
 
 // fullBlocks: parity, and a shape, give the largest design loss for which it is taken, and what it costs and bridges.
 func fullBlocks(t *testing.T, row []string) []string {
+	t.Helper()
 	p := fec.Protection{Parity: parsed(t, row[0], value.ParsePercent), DesignLoss: parsed(t, row[1], value.ParsePercent)}
 	shape := shapeOf(t, p)
 	for p.DesignLoss+lossStep <= mostLoss+lossStep/2 {
@@ -155,6 +156,7 @@ func fullBlocks(t *testing.T, row []string) []string {
 
 // frameSizes: MTU and IP version.
 func frameSizes(t *testing.T, row []string) []string {
+	t.Helper()
 	mtu, err := strconv.Atoi(row[0])
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +170,7 @@ func frameSizes(t *testing.T, row []string) []string {
 
 // smallBlocks: data frames.
 func smallBlocks(t *testing.T, row []string) []string {
+	t.Helper()
 	k, err := strconv.Atoi(row[0])
 	if err != nil {
 		t.Fatal(err)
@@ -181,6 +184,7 @@ func smallBlocks(t *testing.T, row []string) []string {
 
 // bursts: the rate.
 func bursts(t *testing.T, row []string) []string {
+	t.Helper()
 	bits := parsed(t, row[0], rate)
 	shape := shapeOf(t, fec.Protection{Parity: defaultParity, DesignLoss: burstLoss})
 	_, _, line := perFrame(t, defaultMTU, false)
@@ -195,6 +199,7 @@ func bursts(t *testing.T, row []string) []string {
 
 // retention: bytes per second.
 func retention(t *testing.T, row []string) []string {
+	t.Helper()
 	const gib, daysKept = 1 << 30, 14
 	perSecond, err := value.ParseBytes(strings.ReplaceAll(row[0], " ", ""))
 	if err != nil {
