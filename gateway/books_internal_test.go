@@ -321,3 +321,24 @@ func TestNothingVanishesWhileTheFarSpoolIsFull(t *testing.T) {
 		t.Fatalf("%d missing of %d", len(missing), first)
 	}
 }
+
+// After an error of the ledger nothing is told out of turn: what it missed is read first.
+func TestWhatTheLedgerDidNotTakeIsReadFromTheSpool(t *testing.T) {
+	x := testGroup(t, t.TempDir(), spool.Options{})
+	f, _, err := x.landing(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, f, batchOf(1, 1))
+	f.books = nil // the ledger does not hear of this one …
+	gap(t, f, gapOf(1, 2, 2, diode.ReasonLink))
+	x.books.entry(diode.Bulk, 2, func(ledger.Mark) error { return errors.New("no room") }) // … and says why
+	f.books = x.books
+	gap(t, f, gapOf(1, 3, 3, diode.ReasonLink))
+	if err := x.books.keep(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := x.books.totals()[0].Open; got.Batches != 2 || got.Records != 20 {
+		t.Fatalf("open %+v, want both gaps", got)
+	}
+}
