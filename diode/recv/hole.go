@@ -16,7 +16,11 @@ func (r *Receiver) hole(s *series, seq, sum uint64, reason string, after diode.N
 	g := diode.Gap{
 		Epoch: s.epoch, Class: s.class, First: s.next, Last: seq - 1, SumAfter: sum, Reason: reason, Before: s.last, After: after,
 	}
-	if sum >= s.sum && !s.unsure {
+	switch {
+	case s.guess && !s.begun:
+		// Only heartbeats told of it: some of the range may be of an epoch before.
+		g.Reason, g.BeforeFirstContact = diode.ReasonFirstContact, true
+	case sum >= s.sum && !s.unsure:
 		g.Weight, g.WeightKnown = sum-s.sum, true
 	}
 	s.holes.add(s.next, seq-1)

@@ -25,7 +25,9 @@ func (r *Receiver) arrived(x *session, class diode.Class, a arrival) {
 		h.batch.Time = time.Unix(0, a.head.Time)
 	}
 	w := r.row(class)
-	r.order(w, r.seriesOf(w, x, a.head.Epoch), h)
+	s := r.seriesOf(w, x, a.head.Epoch)
+	w.startBehind(s, h.batch)
+	r.order(w, s, h)
 }
 
 // order decides what becomes of a batch.

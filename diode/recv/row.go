@@ -90,7 +90,7 @@ func (p *path) place(w *row, x *session, b *frame.Series) *series {
 		s = newSeries(b.Epoch.ID, w.class) // the sender is back in it, and more of it is not known
 	}
 	w.current, w.namedBy = s, x.order
-	s.start, s.startSum, s.guess = b.Epoch.Start, b.Epoch.StartSum, false
+	s.start, s.startSum, s.prev, s.guess = b.Epoch.Start, b.Epoch.StartSum, b.Epoch.Prev, false
 	s.said = [maxPaths]saidList{}
 	s.ended, s.end, s.endKnown = false, 0, false // also when the sender is back in an epoch that had ended
 	heard := w.contacted()
@@ -128,7 +128,7 @@ func (p *path) insertPrev(w *row, s *series, b *frame.Series) {
 
 // seriesOf returns the series of a batch that came in session x, and makes it
 // when missing. One that no heartbeat has placed waits for its place, unless x
-// has told of another: then it is older.
+// has told of another: then it is older than that and than the one before it.
 func (r *Receiver) seriesOf(w *row, x *session, epoch [16]byte) *series {
 	if s := w.find(epoch); s != nil {
 		return s
@@ -137,11 +137,31 @@ func (r *Receiver) seriesOf(w *row, x *session, epoch [16]byte) *series {
 	i := len(w.list)
 	if w.current != nil && (x.beaten || x.order < w.namedBy) {
 		i = slices.Index(w.list, w.current)
+		if prev := w.find(w.current.prev); prev != nil {
+			i = min(i, slices.Index(w.list, prev))
+		}
 		s.placed = true
 		s.ended = slices.ContainsFunc(w.list[i:], func(o *series) bool { return o.begun })
 	}
 	r.insert(w, i, s)
 	return s
+}
+
+// startBehind notes that those behind s of which no heartbeat said where they
+// start, and of which nothing came, start behind batch b of s.
+func (w *row) startBehind(s *series, b diode.Batch) {
+	if s == w.current {
+		return
+	}
+	for _, o := range w.list[slices.Index(w.list, s)+1:] {
+		if !o.guess || o.begun || o.start > b.Seq || o.end <= b.Seq {
+			continue
+		}
+		o.start, o.startSum = b.Seq+1, b.SumBefore+uint64(b.Weight)
+		if o.next < o.start {
+			o.next, o.sum = o.start, o.startSum
+		}
+	}
 }
 
 // isOpen says that the time of s has come: its place is known, and those

@@ -17,11 +17,12 @@ type series struct {
 	epoch [16]byte
 	class diode.Class
 
-	placed   bool   // its place among the epochs of its class is known
-	start    uint64 // first sequence; 1 unless a heartbeat said otherwise
-	startSum uint64 // running sum before it
-	guess    bool   // no heartbeat said where it starts
-	end      uint64 // where the next epoch starts; 0: not known
+	placed   bool     // its place among the epochs of its class is known
+	start    uint64   // first sequence; 1 unless a heartbeat said otherwise
+	startSum uint64   // running sum before it
+	prev     [16]byte // the epoch before, as the heartbeat that placed it said
+	guess    bool     // no heartbeat said where it starts
+	end      uint64   // where the next epoch starts; 0: not known
 	endSum   uint64
 	endKnown bool // nothing from end on was ever part of it
 

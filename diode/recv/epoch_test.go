@@ -1,0 +1,52 @@
+package recv_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-gateway/sluice/diode"
+	"github.com/sluice-gateway/sluice/diode/frame"
+	"github.com/sluice-gateway/sluice/diode/linktest"
+)
+
+// A spare receiver hears of an epoch only as the one before, and where it
+// ended: what was sent until then may be of older ones, and is when such
+// batches come.
+func TestAnEpochThatOnlyAHeartbeatNamed(t *testing.T) {
+	current := diode.Epoch{ID: epoch(4), Prev: epoch(3), Start: 6, StartSum: 50}
+	for _, test := range []struct {
+		name  string
+		bound frame.Series
+		send  []diode.Batch
+		want  string
+	}{
+		{"nothing of it came", frame.Series{First: 1, Sent: 2, SentSum: 20, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(4, 6)},
+			"gap 1-2 weight 20 before-first-contact, gap 3-5 weight unknown before-first-contact, gap 6-0 weight unknown epoch-end, 6"},
+		{"an older one, and nothing of it", frame.Series{First: 1, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(2, 4), of(2, 5), of(4, 6)},
+			"gap 1-3 weight 30 before-first-contact, 4, 5, gap 6-0 weight unknown epoch-end, gap 6-0 weight unknown epoch-end, 6"},
+		{"an older one, and then it", frame.Series{First: 1, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(2, 1), of(2, 2), of(3, 3), of(3, 5), of(4, 6)},
+			"1, 2, gap 3-0 weight unknown epoch-end, 3, gap 4-4 weight 10 link, 5, gap 6-0 weight unknown epoch-end, 6"},
+		{"it, and then an older one", frame.Series{First: 1, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(3, 3), of(2, 2), of(4, 6)},
+			"gap 1-2 weight 20 before-first-contact, 3, gap 1-1 weight unknown before-first-contact, gap 2-0 weight unknown epoch-end, late 2, " +
+				"gap 4-5 weight 20 epoch-end, gap 6-0 weight unknown epoch-end, 6"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				x := &far{t: t, link: linktest.New(1, linktest.Faults{}), sink: linktest.NewSink()}
+				x.rx, x.stop = run(t, config(x.link, x.sink, dir))
+				defer x.stop()
+				n := newNear(t, x.link, pairing(1, 1), 100, current)
+				n.announce()
+				n.beat(test.bound)
+				after(1100 * time.Millisecond)
+				for _, b := range test.send {
+					n.send(b)
+				}
+				after(time.Millisecond)
+				x.expect(test.want)
+			})
+		})
+	}
+}
