@@ -32,8 +32,7 @@ func (p *path) watchBack(s *series, x *session, b *frame.Series) {
 	for i := range s.said {
 		s.said[i] = saidList{}
 	}
-	s.rewrite = spans{}
-	s.rewrite.add(b.Accepted+1, had)
+	s.rewrite.cover(b.Accepted+1, had) // beside what an earlier session gave known numbers to and what has not come yet
 }
 
 // expireRewrite names what a sender that went back sent under known numbers and

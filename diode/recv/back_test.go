@@ -44,6 +44,26 @@ func TestSpoolThatWentBack(t *testing.T) {
 	})
 }
 
+// A sender that went back and is then restarted still has to send what it gave
+// known sequences to, or its loss is named.
+func TestSpoolThatWentBackAndSenderRestarted(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1), batch(2), batch(3), batch(4), batch(5))
+		after(time.Second)
+		m := newNear(t, x.link, n.key, 101, n.epoch)
+		m.announce()
+		m.beat(frame.Series{First: 1, Accepted: 1, AcceptedSum: 10})
+		m.send(other(2))
+		after(time.Second)
+		o := newNear(t, x.link, n.key, 102, n.epoch)
+		o.announce()
+		o.beat(frame.Series{First: 1, Sent: 4, SentSum: 40, Accepted: 4, AcceptedSum: 40})
+		after(1200 * time.Millisecond)
+		o.alive(time.Second)
+		x.expect("1, 2, 3, 4, 5, late 2, gap 3-4 weight unknown link")
+	})
+}
+
 // What a hole behind known sequences held is not known before the running sum
 // is the sender's again.
 func TestWeightOfAHoleAfterTheSpoolWentBack(t *testing.T) {
