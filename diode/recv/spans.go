@@ -11,16 +11,21 @@ type spans struct{ list []span }
 
 type span struct{ first, last uint64 }
 
-// add notes a range above or between those known; it overlaps none. Of too many
-// the two oldest become one: what was delivered between them may then be
-// delivered twice, but nothing that is missing is taken for a duplicate.
+// add notes a range above or between those known; it overlaps none.
 func (s *spans) add(first, last uint64) {
 	i, _ := s.find(first)
 	if i > 0 && s.list[i-1].last+1 == first {
 		s.list[i-1].last = last
 		return
 	}
-	s.list = slices.Insert(s.list, i, span{first, last})
+	s.insert(i, span{first, last})
+}
+
+// insert puts a range at place i. Of too many the two oldest become one: what
+// was delivered between them may then be delivered twice, but nothing that is
+// missing is taken for a duplicate.
+func (s *spans) insert(i int, x span) {
+	s.list = slices.Insert(s.list, i, x)
 	if len(s.list) > maxSpans {
 		s.list[1].first = s.list[0].first
 		s.list = slices.Delete(s.list, 0, 1)
@@ -66,7 +71,7 @@ func (s *spans) fill(seq uint64) {
 		s.list[i].last--
 	default:
 		s.list[i].last = seq - 1
-		s.list = slices.Insert(s.list, i+1, span{seq + 1, x.last})
+		s.insert(i+1, span{seq + 1, x.last})
 	}
 }
 

@@ -52,3 +52,20 @@ func TestTooManySpansForgetNone(t *testing.T) {
 		}
 	}
 }
+
+// A long range that is filled here and there becomes many, but not more than that.
+func TestFillingBreaksIntoBoundedSpans(t *testing.T) {
+	var s spans
+	s.add(1, 2*maxSpans+100)
+	for i := range uint64(maxSpans + 20) {
+		s.fill(2*i + 2)
+	}
+	if len(s.list) != maxSpans {
+		t.Errorf("%d ranges", len(s.list))
+	}
+	for i := range uint64(maxSpans + 20) {
+		if !s.has(2*i + 1) {
+			t.Fatalf("%d is forgotten", 2*i+1)
+		}
+	}
+}
