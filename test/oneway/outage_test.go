@@ -15,8 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/test/netlab"
 )
 
-// outage is how long the long tests leave the link or the receiver away. They
-// run side by side.
+// outage is how long the link is away.
 const outage = 30 * time.Second
 
 // ranges joins sequences.
@@ -32,69 +31,69 @@ func ranges(missing map[uint64]bool) []diode.Range {
 	return out
 }
 
-// trickle adds a few small batches every 100 ms for so long.
-func (r *rig) trickle(d time.Duration) {
+// trickle adds a few small batches to each rig every 100 ms for so long.
+func trickle(d time.Duration, rigs ...*rig) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
-		r.add(3, 2000)
+		for _, r := range rigs {
+			r.add(3, 2000)
+		}
 	}
 }
 
-func TestLinkDown(t *testing.T) {
-	t.Run("with repeat", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, options{
-			send: func(c *send.Config) { c.Repeat = []time.Duration{outage + 3*time.Second} },
-			recv: func(c *recv.Config) { c.HoleAfter = outage + 6*time.Second },
-		})
-		r.up()
+// Three links side by side, because they mostly wait: one is down for 30 s and
+// repeats, one is down for 30 s and is asked to send again, and one has no
+// receiver for its first 60 s.
+func TestLongOutages(t *testing.T) {
+	repeats := newRig(t, options{
+		send: func(c *send.Config) { c.Repeat = []time.Duration{outage + 3*time.Second} },
+		recv: func(c *recv.Config) { c.HoleAfter = outage + 6*time.Second },
+	}).up()
+	resends := newRig(t, options{}).up()
+	late := newRig(t, options{})
+	late.startSend(0)
+	for _, r := range []*rig{repeats, resends} {
 		r.add(20, 2000)
 		r.whole()
 		r.diodes[0].lab.Set(netlab.Faults{Cut: true})
-		r.trickle(outage)
+	}
+	trickle(outage, repeats, resends, late)
+	for _, r := range []*rig{repeats, resends} {
 		r.diodes[0].lab.Set(netlab.Faults{})
 		r.add(20, 2000)
-		r.whole()
-	})
-	t.Run("with resend", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, options{}).up()
-		r.add(20, 2000)
-		r.whole()
-		r.diodes[0].lab.Set(netlab.Faults{Cut: true})
-		r.trickle(outage)
-		r.diodes[0].lab.Set(netlab.Faults{})
-		r.add(20, 2000)
-		c := r.settled()
-		if c.named == 0 {
-			t.Fatal("nothing was named")
-		}
-		r.resend(c)
-	})
-	t.Run("receiver 60 s late", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, options{})
-		r.startSend(0)
-		r.trickle(2 * outage)
-		r.startRecv()
-		begin := time.Now()
-		r.until("joined", func() bool { return r.rx.Stats().State == recv.StateUp })
-		if d := time.Since(begin); d > 3*time.Second {
-			t.Errorf("joined after %v, a heartbeat comes every second", d)
-		}
-		r.add(50, 2000)
-		c := r.settled()
-		_, next, _ := r.source.Bounds()
-		if c.named == 0 || c.next != next {
-			t.Fatalf("%+v", c)
-		}
-		r.add(50, 2000)
-		if after := r.settled(); after.named != c.named {
-			t.Errorf("%d named after joining", after.named-c.named)
-		}
-		r.resend(r.settled())
-	})
+	}
+	c := resends.settled()
+	if c.named == 0 {
+		t.Error("nothing was named")
+	}
+	resends.resend(c)
+	trickle(outage, late)
+	late.joins()
+	repeats.whole()
+}
+
+// joins starts the receiver, and it must hear the sender with the next
+// heartbeat, name everything before, and lose nothing after.
+func (r *rig) joins() {
+	r.t.Helper()
+	r.startRecv()
+	begin := time.Now()
+	r.until("joined", func() bool { return r.rx.Stats().State == recv.StateUp })
+	if d := time.Since(begin); d > 3*time.Second {
+		r.t.Errorf("joined after %v, a heartbeat comes every second", d)
+	}
+	r.add(50, 2000)
+	c := r.settled()
+	if _, next, _ := r.source.Bounds(); c.named == 0 || c.next != next {
+		r.t.Fatalf("%+v", c)
+	}
+	r.add(50, 2000)
+	after := r.settled()
+	if after.named != c.named {
+		r.t.Errorf("%d named after joining", after.named-c.named)
+	}
+	r.resend(after)
 }
 
 func TestSenderRestarted(t *testing.T) {
