@@ -25,6 +25,7 @@ type key struct {
 // has made. Not safe for concurrent use.
 type Codec struct {
 	cache map[key]reedsolomon.Encoder
+	work  workspace // of all encoders: one works at a time
 }
 
 // NewCodec returns an empty codec.
@@ -73,7 +74,7 @@ func (c *Codec) encoder(code frame.Code, s Shape) (reedsolomon.Encoder, error) {
 	// is encoded in tens of microseconds.
 	opts := []reedsolomon.Option{reedsolomon.WithMaxGoroutines(1)}
 	if code == frame.CodeLeopard {
-		opts = append(opts, reedsolomon.WithLeopardGF(true))
+		opts = append(opts, reedsolomon.WithLeopardGF(true), reedsolomon.WithWorkAllocator(&c.work))
 	} else {
 		opts = append(opts, reedsolomon.WithCauchyMatrix())
 	}

@@ -122,8 +122,8 @@ func block(rng *rand.Rand, s fec.Shape) [][]byte {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	for _, s := range []fec.Shape{{Data: 8, Parity: 6, ShardBytes: 1408}, {Data: 192, Parity: 32, ShardBytes: 1408}} {
-		b.Run(fmt.Sprintf("%d+%d", s.Data, s.Parity), func(b *testing.B) {
+	for _, s := range []fec.Shape{{Data: 8, Parity: 6, ShardBytes: 1408}, {Data: 192, Parity: 32, ShardBytes: 1408}, {Data: 192, Parity: 32, ShardBytes: 8896}} {
+		b.Run(fmt.Sprintf("%d+%d of %d", s.Data, s.Parity, s.ShardBytes), func(b *testing.B) {
 			shards := block(rand.New(rand.NewPCG(1, 1)), s)
 			codec := fec.NewCodec()
 			b.SetBytes(int64(s.Data * s.ShardBytes))

@@ -42,7 +42,8 @@ func (p *path) read(ctx context.Context, conn PacketReader, free chan *chunk) er
 	}
 	p.attach(conn)
 	defer p.detach()
-	return newReader(conn, free, p.full).run(ctx)
+	roomy := p.granted == 0 || p.granted >= wantBuffer // 0: no socket, or a ring of its own
+	return newReader(conn, roomy, free, p.full).run(ctx)
 }
 
 // attach asks for room for bursts.

@@ -4,14 +4,15 @@
 //
 //	per path                                         shared
 //	UDP ─> read ─(chunks)─> session ─> window ─> open ─> reblock ─> decode ─> parse ─┐
-//	       only reads           │                        per class                   │
+//	                            │                        per class                   │
 //	                            ├─ heartbeat ─> epochs, sent-through ─> holes        v
 //	                            └─ self-test ─> report               ┌──── order per class
 //	Sink <── deliver <─(bytes bounded)─ queue <── batches, gaps ─────┘
 //
-// Goroutines: one per path only reads, one does everything between chunk and
-// queue, one stores floors, one calls the sink, which may block. A lost block
-// costs the batches in it and nothing else: the hole is skipped and named.
+// Goroutines: one per path reads, one does everything between chunk and queue,
+// one stores floors, one calls the sink, which may block. With a receive buffer
+// as large as wanted the reading goroutine works through small chunks itself,
+// under the same lock; with a small one it only reads. A lost block costs the batches in it and nothing else: the hole is skipped and named.
 // Whatever arrives, memory stays within Config.MemoryBytes.
 //
 // A class is a row of epochs, of which heartbeats say where they start and what

@@ -3,6 +3,7 @@ package recv
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -17,6 +18,8 @@ type path struct {
 	index int
 	cfg   Path
 	log   *slog.Logger
+
+	queued atomic.Int32 // chunks that wait for the loop, or are in its hands
 
 	// Guarded by the receiver's mutex.
 	keys      []*keyring

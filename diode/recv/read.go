@@ -13,6 +13,11 @@ const (
 	slotBytes  = 64 << 10 // bytes; the largest UDP payload, and the largest GRO burst
 	chunkCount = 6        // chunks under way per path: 12 MiB, of which only what arrives is touched
 	readPause  = time.Second / 100
+	// handOver is from how much on a chunk goes to the loop, in bytes: below it
+	// waking another goroutine costs too much beside the work (measured: 11 % of
+	// the far end's CPU time), above it the socket's queue is long, and reading
+	// goes on beside the work.
+	handOver = 256 << 10
 )
 
 // chunk is what one call to the kernel brought.
@@ -21,6 +26,8 @@ type chunk struct {
 	home    chan *chunk // where it goes when it is worked through
 	buf     []byte      // chunkSlots slots
 	packets []packet
+	bytes   int    // in packets
+	queued  bool   // on its way to the loop
 	drops   uint32 // kernel's counter of datagrams dropped at this socket
 	hasDrop bool
 	fresh   bool // the first of its connection
@@ -40,23 +47,34 @@ func (c *chunk) add(i, n, segment int) {
 	if segment <= 0 {
 		segment = n
 	}
+	c.bytes += n
 	for off := 0; off < n; off += segment {
 		c.packets = append(c.packets, packet{off: i*slotBytes + off, size: min(segment, n-off)})
 	}
 }
 
 // addAt notes a datagram anywhere in the chunk.
-func (c *chunk) addAt(off, n int) { c.packets = append(c.packets, packet{off: off, size: n}) }
+func (c *chunk) addAt(off, n int) {
+	c.bytes += n
+	c.packets = append(c.packets, packet{off: off, size: n})
+}
+
+// empty makes the chunk ready for the next read.
+func (c *chunk) empty(fresh bool) {
+	c.packets, c.bytes, c.hasDrop, c.fresh = c.packets[:0], 0, false, fresh
+}
 
 // burstReader takes many datagrams with one call: diode/capture.
 type burstReader interface {
 	ReadBurst(dst []byte, add func(off, n int)) error
 }
 
-// reader only reads: what it leaves in the socket's queue is lost when that
-// is full.
+// reader reads: what it leaves in the socket's queue is lost when that is full.
+// With room in that queue it also works through what is little, as long as
+// nothing that it read before waits for the loop.
 type reader struct {
 	fresh bool // nothing was read yet
+	roomy bool // the socket's queue is long
 	conn  PacketReader
 	burst burstReader  // or nil
 	multi *multiReader // or nil; without both one Read per datagram
@@ -64,8 +82,8 @@ type reader struct {
 	full  chan *chunk  // has room for every chunk
 }
 
-func newReader(conn PacketReader, free, full chan *chunk) *reader {
-	r := &reader{conn: conn, fresh: true, free: free, full: full}
+func newReader(conn PacketReader, roomy bool, free, full chan *chunk) *reader {
+	r := &reader{conn: conn, fresh: true, roomy: roomy, free: free, full: full}
 	if b, ok := r.conn.(burstReader); ok {
 		r.burst = b
 	} else {
@@ -97,29 +115,42 @@ func (r *reader) run(ctx context.Context) error {
 			<-woken
 		}
 	}()
+	var c *chunk
 	for {
-		var c *chunk
-		select {
-		case c = <-r.free:
-		case <-ctx.Done():
-			return nil
+		if c == nil {
+			select {
+			case c = <-r.free:
+			case <-ctx.Done():
+				return nil
+			}
 		}
-		c.packets, c.hasDrop, c.fresh = c.packets[:0], false, r.fresh
+		c.empty(r.fresh)
 		err := r.read(c)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err == nil {
 			r.fresh = false
-			r.full <- c // never blocks: as many places as chunks
+			c = r.pass(c)
 			continue
 		}
-		r.free <- c
 		if errors.Is(err, net.ErrClosed) {
+			r.free <- c
 			return fmt.Errorf("recv: read: %w", err)
 		}
 		wait(ctx, readPause) // an error of the interface, which may come back
 	}
+}
+
+// pass works through the chunk and returns it, or gives it to the loop.
+func (r *reader) pass(c *chunk) *chunk {
+	if r.roomy && c.bytes < handOver && c.path.tryChunk(c) {
+		return c
+	}
+	c.queued = true
+	c.path.queued.Add(1)
+	r.full <- c // never blocks: as many places as chunks
+	return nil
 }
 
 func (r *reader) read(c *chunk) error {

@@ -46,6 +46,7 @@ type Receiver struct {
 	scratch    []byte    // for opening heartbeats
 	now        time.Time // of the chunk in work
 	live       time.Time // the clock of all patience, see turn
+	left       bool      // the loop has ended: nothing counts any more
 	storedAt   time.Time // when the windows' tops last went to the keeper
 	rateAt     time.Time
 	rateBytes  uint64
@@ -109,7 +110,8 @@ func (r *Receiver) Run(ctx context.Context) error {
 	return nil
 }
 
-// loop owns everything between chunk and queue.
+// loop owns what lies between chunk and queue, but for chunks that a reader
+// works through itself.
 func (r *Receiver) loop(ctx context.Context) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -157,6 +159,29 @@ func (r *Receiver) turn() {
 func (r *Receiver) chunk(c *chunk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.work(c)
+	if c.queued {
+		c.queued = false
+		c.path.queued.Add(-1)
+	}
+	c.home <- c // never blocks: as many places as chunks
+}
+
+// tryChunk works through a chunk in the goroutine that read it, when nothing of
+// that path waits and nobody else is at work.
+func (p *path) tryChunk(c *chunk) bool {
+	if p.queued.Load() > 0 || !p.mu.TryLock() {
+		return false
+	}
+	defer p.mu.Unlock()
+	if p.left {
+		return false
+	}
+	p.work(c)
+	return true
+}
+
+func (r *Receiver) work(c *chunk) {
 	r.turn()
 	p := c.path
 	for _, d := range c.packets {
@@ -170,7 +195,6 @@ func (r *Receiver) chunk(c *chunk) {
 	}
 	r.expireBlocks()
 	r.stats.MemoryMax = max(r.stats.MemoryMax, r.memory.used.Load()+r.pool.inUse)
-	c.home <- c // never blocks: as many places as chunks
 }
 
 // tick does what time asks for.
@@ -211,7 +235,7 @@ func (r *Receiver) measureRate() {
 func (r *Receiver) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.now = time.Now()
+	r.now, r.left = time.Now(), true
 	for _, p := range r.paths {
 		p.leave()
 	}
