@@ -185,7 +185,7 @@ func (s *Sender) setRate(bits uint64) {
 	size := s.frameCost(s.shard)
 	burst := min(maxBurst, maxBurstBytes/(frame.Overhead+s.shard))
 	for _, st := range s.streams {
-		burst = min(burst, st.bulk.Parity*3/4*s.cfg.Interleave)
+		burst = min(burst, max(st.bulk.Parity-1, 1)*s.cfg.Interleave)
 	}
 	perWindow := float64(bits) / 8 * paceWindow.Seconds() / float64(size)
 	s.tx.burst = max(1, min(burst, int(perWindow)))
