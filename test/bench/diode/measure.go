@@ -43,6 +43,9 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 			return err
 		}
 	}
+	if l.wants(idleName) {
+		return l.idleLink(ctx, r)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"runtime/pprof"
@@ -24,7 +25,7 @@ const eventBytes = 280
 type endFlags struct {
 	linkSettings
 	address string // host:port
-	size    int64  // bytes of payload; 0: events
+	size    int64  // bytes of payload; 0: events, or nothing
 	events  int    // per second
 	span    time.Duration
 	report  string
@@ -35,8 +36,8 @@ func parseEnd(name string, args []string) (endFlags, error) {
 	var e endFlags
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.StringVar(&e.address, "address", "", "host:port to send to or to listen on")
-	f.Int64Var(&e.size, "size", 0, "bytes of payload, in batches; 0: events")
-	f.IntVar(&e.events, "events", 0, "events per second")
+	f.Int64Var(&e.size, "size", 0, "bytes of payload, in batches; 0: events, or nothing")
+	f.IntVar(&e.events, "events", 0, "events per second; 0 without a size: the link stays idle")
 	f.DurationVar(&e.span, "for", 0, "how long events come")
 	f.Uint64Var(&e.Rate, "rate", 0, "bits per second on the wire")
 	f.IntVar(&e.MTU, "mtu", 1500, "bytes")
@@ -51,8 +52,11 @@ func parseEnd(name string, args []string) (endFlags, error) {
 
 // batches is how many batches will come.
 func (e endFlags) batches() uint64 {
-	if e.size > 0 {
+	switch {
+	case e.size > 0:
 		return uint64((e.size + batchBytes - 1) / batchBytes)
+	case e.events == 0:
+		return math.MaxUint64 // none ever comes
 	}
 	return uint64(e.span / e.interval())
 }

@@ -22,6 +22,7 @@ type report struct {
 	limits []limit
 	broken []run
 	times  []*result
+	idle   []idle
 }
 
 // spread is the median of some values, with the lowest and the highest.
@@ -100,7 +101,7 @@ func (r *report) tables() string {
 	for _, l := range r.setup {
 		fmt.Fprintf(&b, "- %s\n", l)
 	}
-	for _, part := range []func() string{r.throughputTable, r.limitTable, r.brokenTable, r.timesTable} {
+	for _, part := range []func() string{r.throughputTable, r.limitTable, r.brokenTable, r.timesTable, r.idleTable} {
 		b.WriteString(part())
 	}
 	return b.String()
@@ -233,6 +234,9 @@ func (r *report) result() string {
 		name := fmt.Sprintf("latency_%d_loss_%g", x.row.events, x.row.loss.percent)
 		add(name+"_p50_ms", "%.1f", p.p50.Seconds()*1e3)
 		add(name+"_p99_ms", "%.1f", p.p99.Seconds()*1e3)
+	}
+	if len(r.idle) > 0 {
+		add("idle_core_percent", "%.2f", spreadOf(r.idle, func(x idle) float64 { return x.percent(x.tx + x.rx) }).median)
 	}
 	return strings.Join(fields, " ")
 }
