@@ -39,7 +39,8 @@ type world struct {
 	errs    []error
 
 	links    []*linktest.Link
-	recorded [][]byte // of link 0
+	tape     sync.Mutex // guards recorded
+	recorded [][]byte   // of link 0
 
 	sources  map[diode.Class]*linktest.Source
 	mu       sync.Mutex // guards truths while the far side runs
@@ -77,6 +78,8 @@ func newWorld(t *testing.T, sc scenario, dir string) *world {
 		w.links = append(w.links, linktest.New(sc.seed+uint64(i), sc.faults))
 	}
 	w.links[0].Tap(func(b []byte) {
+		w.tape.Lock()
+		defer w.tape.Unlock()
 		if len(w.recorded) < maxRecorded {
 			w.recorded = append(w.recorded, append([]byte(nil), b...))
 		}
@@ -348,8 +351,16 @@ func (w *world) farStep(s step) {
 		w.startRecv()
 	case "replay":
 		w.endRecv()
+		for _, t := range w.truths {
+			if len(w.links) > 1 {
+				t.again = t.last()
+			}
+		}
 		w.startRecv()
-		for _, b := range w.recorded {
+		w.tape.Lock()
+		tape := w.recorded[:len(w.recorded):len(w.recorded)]
+		w.tape.Unlock()
+		for _, b := range tape {
 			w.links[0].Inject(b)
 		}
 	case "spare recv":
