@@ -52,3 +52,20 @@ func TestAnEpochThatOnlyAHeartbeatNamed(t *testing.T) {
 		})
 	}
 }
+
+// Late batches of another machine say nothing of where an epoch starts: numbers
+// of two spools are not of one row.
+func TestABatchOfAnotherSessionMovesNoStart(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1), batch(2))
+		after(200 * time.Millisecond)
+		m := newNear(t, x.link, n.key, 101, diode.Epoch{ID: epoch(3), Prev: epoch(2), Start: 6, StartSum: 50})
+		m.announce()
+		m.beat(frame.Series{First: 1, Accepted: 6, AcceptedSum: 60})
+		n.send(batch(3)) // overtaken by the new session
+		after(time.Second)
+		m.send(of(2, 5), of(3, 6))
+		after(time.Millisecond)
+		x.expect("1, 2, 3, gap 4-0 weight unknown epoch-end, gap 1-4 weight unknown before-first-contact, 5, gap 6-0 weight unknown epoch-end, 6")
+	})
+}

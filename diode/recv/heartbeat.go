@@ -41,6 +41,7 @@ func (p *path) said(x *session, counter uint64, b *frame.Series) {
 	if s == nil {
 		return
 	}
+	x.named[b.Class] = s.epoch
 	p.watchBack(s, x, b)
 	s.accepted, s.acceptedSum = b.Accepted, b.AcceptedSum
 	t := through{seq: b.Sent, sum: b.SentSum, at: p.live, counter: counter, session: x}

@@ -26,7 +26,9 @@ func (r *Receiver) arrived(x *session, class diode.Class, a arrival) {
 	}
 	w := r.row(class)
 	s := r.seriesOf(w, x, a.head.Epoch)
-	w.startBehind(s, h.batch)
+	if w.current != nil && x.named[class] == w.current.epoch {
+		w.startBehind(s, h.batch)
+	}
 	r.order(w, s, h)
 }
 

@@ -56,7 +56,7 @@ func newWild(r *Receiver) *wild {
 	w := &wild{r: r, next: map[wildSeries]uint64{}}
 	for i := range 4 {
 		p := r.paths[i%2]
-		x := &session{id: uint64(i), key: p.keys[0], order: uint64(i + 1), usedAt: r.live, standing: map[*series]uint64{}}
+		x := &session{id: uint64(i), key: p.keys[0], order: uint64(i + 1), usedAt: r.live, standing: map[*series]uint64{}, named: map[diode.Class][16]byte{}}
 		p.sessions = append(p.sessions, x)
 		w.sessions = append(w.sessions, x)
 	}

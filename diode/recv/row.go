@@ -148,7 +148,9 @@ func (r *Receiver) seriesOf(w *row, x *session, epoch [16]byte) *series {
 }
 
 // startBehind notes that those behind s of which no heartbeat said where they
-// start, and of which nothing came, start behind batch b of s.
+// start, and of which nothing came, start behind batch b of s. That is certain
+// only when b came in a session that named the newest: the numbers of one spool
+// are of one row, those of a spool before it are not.
 func (w *row) startBehind(s *series, b diode.Batch) {
 	if s == w.current {
 		return

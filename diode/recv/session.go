@@ -25,7 +25,8 @@ type session struct {
 	heardAt time.Time // when its newest frame came, on the live clock
 	// superseded is when a later session was first used, on the live clock.
 	superseded time.Time
-	standing   map[*series]uint64 // what was delivered of each series when it was first used
+	standing   map[*series]uint64       // what was delivered of each series when it was first used
+	named      map[diode.Class][16]byte // the epochs that its newest heartbeat named
 
 	beaten bool   // a heartbeat of it came
 	beatAt uint64 // counter of the newest one
@@ -91,7 +92,7 @@ func (p *path) firstUse(x *session) bool {
 	}
 	p.uses++
 	x.order, x.usedAt = p.uses, p.live
-	x.standing = make(map[*series]uint64)
+	x.standing, x.named = make(map[*series]uint64), make(map[diode.Class][16]byte)
 	for _, w := range p.rows {
 		for _, s := range w.list {
 			if s.contact {
