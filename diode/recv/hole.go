@@ -28,6 +28,17 @@ func (r *Receiver) hole(s *series, seq, sum uint64, reason string, after diode.N
 	r.gap(g)
 }
 
+// behind names a batch of a series that is over, and what is missing up to it,
+// when more came of it than was known: it then fills its place, and after a
+// restart the position says that it came.
+func (r *Receiver) behind(s *series, b diode.Batch) {
+	if !s.ended || s.remnant() || b.Seq < s.next {
+		return
+	}
+	s.begun = true
+	r.hole(s, b.Seq+1, b.SumBefore+uint64(b.Weight), diode.ReasonEpochEnd, diode.Neighbour{})
+}
+
 func (r *Receiver) gap(g diode.Gap) {
 	g.DeclaredAt = r.now
 	r.stats.Gaps++

@@ -99,6 +99,7 @@ func (r *Receiver) meetEnded(w *row, s *series, b diode.Batch) {
 		return
 	}
 	r.firstContact(s, b.Seq, b.SumBefore, diode.Neighbour{})
+	r.behind(s, b)
 	r.endSeries(w, s)
 }
 
@@ -126,6 +127,7 @@ func (r *Receiver) firstContact(s *series, seq, sumBefore uint64, after diode.Ne
 // past decides on a batch whose place in the order is over.
 func (r *Receiver) past(s *series, h held) {
 	s.rewrite.fill(h.batch.Seq)
+	r.behind(s, h.batch)
 	if s.holes.has(h.batch.Seq) {
 		if r.late(s, h) {
 			s.holes.fill(h.batch.Seq)
