@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -37,6 +38,8 @@ type books struct {
 	log    *slog.Logger
 	wake   chan struct{} // holds a token when the ledger has to read the spool
 
+	declarations atomic.Uint64 // told to the ledger since it was opened
+
 	mu      sync.Mutex // guards what follows; taken before the ledger's own
 	classes []bookOf   // by class; empty until there is a spool
 	lost    func(diode.BatchID)
@@ -54,7 +57,7 @@ type bookOf struct {
 	at        uint64
 	advanced  uint64 // what the ledger was last told to have read
 	retired   kept   // what the near side had when it was last made final what it had not
-	open      int    // ranges that were open then
+	declared  uint64 // declarations that there were then
 }
 
 func openBooks(dir string, room *reserve.Reserve, log *slog.Logger) (*books, error) {
@@ -108,7 +111,13 @@ func (b *books) stored(x diode.Batch, seq uint64) {
 
 // declared tells that a gap is durable as entry seq.
 func (b *books) declared(g diode.Gap, seq uint64) {
-	b.entry(g.Class, seq, func(m ledger.Mark) error { return b.ledger.Declare(g, m) })
+	b.entry(g.Class, seq, func(m ledger.Mark) error { return b.declare(g, m) })
+}
+
+// declare counts behind the ledger: whoever reads the count compares at least what it counts.
+func (b *books) declare(g diode.Gap, m ledger.Mark) error {
+	defer b.declarations.Add(1)
+	return b.ledger.Declare(g, m)
 }
 
 func (b *books) fill(id diode.BatchID, weight uint32, resent bool, m ledger.Mark) error {
@@ -306,7 +315,7 @@ func (b *books) take(env envelope, weight uint64, m ledger.Mark) error {
 	var err error
 	switch {
 	case env.kind == kindGap:
-		err = b.ledger.Declare(env.gap, m)
+		err = b.declare(env.gap, m)
 	case env.kind == kindLink && env.late:
 		err = b.fill(env.id, uint32(weight), env.resent, m) // #nosec G115 -- of one entry
 	}

@@ -46,7 +46,9 @@ func (b *books) evict(class sdk.Class, h spool.EntryHead) error {
 		Epoch: env.id.Epoch, Class: env.id.Class, First: env.id.Seq, Last: env.id.Seq, Weight: h.Weight, WeightKnown: true,
 		SumAfter: env.sumBefore + h.Weight, Reason: diode.ReasonFarFull, DeclaredAt: time.Now(), Before: at, After: at,
 	}
-	if err := b.ledger.Evict(g, x.mark(c, h.Seq)); err != nil {
+	err = b.ledger.Evict(g, x.mark(c, h.Seq))
+	b.declarations.Add(1)
+	if err != nil {
 		return err
 	}
 	b.mu.Lock()

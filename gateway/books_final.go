@@ -34,28 +34,36 @@ func (b *books) retire() error {
 	for i := range heard {
 		s := &heard[i]
 		now := kept{s.Epoch.ID, s.Epoch.Prev, s.Epoch.Start, s.First}
-		if int(s.Class) >= len(classes()) || s.First == 0 || s.Epoch.Start == 0 || !b.changed(s.Class, now) {
+		declared := b.declarations.Load()
+		if s.First == 0 || s.Epoch.Start == 0 || !b.due(s.Class, now, declared) {
 			continue
 		}
-		errs = append(errs, b.finish(s.Class, now))
+		if err := b.finish(s.Class, now); err != nil {
+			errs = append(errs, err) // and it is tried again
+			continue
+		}
+		b.retired(s.Class, now, declared)
 	}
 	return errors.Join(errs...)
 }
 
-// changed says whether there can be anything to make final since the last time.
-func (b *books) changed(c diode.Class, now kept) bool {
-	open := b.ledger.State().OpenRanges
+// due says whether there can be anything to make final since the last time: the near side keeps something else, or more
+// was declared.
+func (b *books) due(c diode.Class, now kept, declared uint64) bool {
+	if b.ledger.State().OpenRanges == 0 {
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if open == 0 || int(c) >= len(b.classes) {
-		return false
-	}
-	x := &b.classes[c]
-	if x.retired == now && x.open == open {
-		return false
-	}
-	x.retired, x.open = now, open
-	return true
+	x, ok := b.class(c)
+	return ok && (x.retired != now || x.declared != declared)
+}
+
+// retired notes what everything declared so far was compared with.
+func (b *books) retired(c diode.Class, now kept, declared uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.classes[c].retired, b.classes[c].declared = now, declared
 }
 
 func (b *books) finish(c diode.Class, s kept) error {

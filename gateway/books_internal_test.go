@@ -124,7 +124,7 @@ func (w *bookWorld) check(gaps []diode.Gap) {
 
 func TestLedgerAndSpoolAgreeAfterACrashAtAnyMoment(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "books")
+		dir, err := os.MkdirTemp("", "books") //nolint:usetesting // one for each run of the property, not for the test
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,6 +275,27 @@ func TestWhatTheNearSideDoesNotKeepIsFinal(t *testing.T) {
 				t.Fatalf("%+v %v", list, err)
 			}
 		})
+	}
+}
+
+// What is declared while the near side says the same as before is compared with that, too: also when as much is open as
+// the last time.
+func TestWhatIsDeclaredAfterAHeartbeatBecomesFinalToo(t *testing.T) {
+	x := testGroup(t, t.TempDir(), spool.Options{})
+	f, _, err := x.landing(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, f, batchOf(1, 1))
+	x.books.hear("d", frame.Heartbeat{Series: []frame.Series{{First: 10, Epoch: diode.Epoch{ID: [16]byte{1}, Start: 1}}}})
+	for seq := uint64(2); seq < 8; seq++ {
+		gap(t, f, gapOf(1, seq, seq, diode.ReasonLink))
+		if err := x.books.keep(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		if sum := x.books.totals()[0]; sum.Final.Batches != seq-1 || sum.Open.Batches != 0 {
+			t.Fatalf("after %d: %+v", seq, sum)
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func (x *explainer) full(seq uint64) bool {
 	if x.out.Cut != "" {
 		return true
 	}
-	why := ""
+	var why string
 	switch {
 	case x.out.Batches >= maxExplainBatches:
 		why = fmt.Sprintf("%d batches", x.out.Batches)

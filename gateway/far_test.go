@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,12 +79,7 @@ func (r *rig) totals(t *testing.T) console.GapTotals {
 }
 
 func has(lines []string, line string) bool {
-	for _, l := range lines {
-		if l == line {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(lines, line)
 }
 
 // whole waits until a sink has each of the records once, in whatever order.

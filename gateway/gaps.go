@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/diode/ledger"
+	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/diode/report"
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/hcl/config"
@@ -152,7 +153,8 @@ func addAmount(to *console.Amount, a ledger.Amount) {
 	to.Records += a.Weight
 }
 
-// GapReport is the file of everything that is open, under the pairing in use.
+// GapReport is the file of everything that is open, under the pairing that the near side uses: during a rotation it may
+// know only one of both.
 func (g *Gateway) GapReport(_ context.Context, name string) ([]byte, error) {
 	l, err := g.receivingLink(name)
 	if err != nil {
@@ -165,13 +167,29 @@ func (g *Gateway) GapReport(_ context.Context, name string) ([]byte, error) {
 	if left > 0 {
 		l.log.Warn("the gap report has no room for everything: make another one when these have come", "left_out", left)
 	}
-	p := l.pairings[0]
+	p := l.pairingInUse()
 	var b bytes.Buffer
 	err = report.Write(&b, report.Report{MadeAt: time.Now(), Entries: entries}, report.Key{LinkID: frame.LinkID(name), KeyID: p.KeyID, PSK: p.PSK()})
 	if err != nil {
 		return nil, internal(name, err)
 	}
 	return b.Bytes(), nil
+}
+
+// pairingInUse is that of the newest session, or the configured one while none was heard.
+func (l *link) pairingInUse() pairing.File {
+	if r, _ := l.group.running(); r != nil {
+		for _, p := range r.Stats().Paths {
+			if i := l.pairingOf(p.Key); p.Link == l.diode.Name && p.Session > 0 && i >= 0 {
+				return l.pairings[i]
+			}
+		}
+	}
+	return l.pairings[0]
+}
+
+func (l *link) pairingOf(key uint32) int {
+	return slices.IndexFunc(l.pairings, func(p pairing.File) bool { return p.KeyID == key })
 }
 
 // AcceptSender lets a sender in whose state went back.
@@ -189,10 +207,8 @@ func (g *Gateway) AcceptSender(_ context.Context, name, who string) (console.Acc
 		return console.Acceptance{}, acceptError(name, l.diode.From, err)
 	}
 	out := console.Acceptance{Link: name, Session: a.Session, Was: a.Floor, Floor: a.Session}
-	for _, p := range l.pairings {
-		if p.KeyID == a.Key {
-			out.Pairing = p.Pairing
-		}
+	if i := l.pairingOf(a.Key); i >= 0 {
+		out.Pairing = l.pairings[i].Pairing
 	}
 	l.log.Warn("a sender whose state went back was accepted", "who", cmp.Or(who, "unknown"), "pairing", out.Pairing, "floor_was", out.Was, "floor", out.Floor)
 	return out, nil
