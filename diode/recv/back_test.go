@@ -64,6 +64,30 @@ func TestSpoolThatWentBackAndSenderRestarted(t *testing.T) {
 	})
 }
 
+// What waited of a sender that fell silent stands before what its restored
+// successor says.
+func TestSpoolThatWentBackBehindABlockThatWaits(t *testing.T) {
+	inBubble(t, func(x *far, n *near) {
+		n.send(batch(1))
+		n.frames(batch(2)) // lost
+		n.send(batch(3))
+		after(time.Second)
+		x.expect("1")
+		m := newNear(t, x.link, n.key, 101, n.epoch)
+		m.announce()
+		m.beat(frame.Series{First: 1, Accepted: 1, AcceptedSum: 10})
+		after(time.Millisecond)
+		x.expect("1, gap 2-2 weight 10 link, 3")
+		m.beat(frame.Series{First: 1, Sent: 3, SentSum: 30, Accepted: 3, AcceptedSum: 30})
+		after(1200 * time.Millisecond)
+		m.alive(time.Second)
+		x.expect("1, gap 2-2 weight 10 link, 3, gap 2-3 weight unknown link")
+		if st := x.rx.Stats(); st.SpoolWentBack != 1 {
+			t.Errorf("%d", st.SpoolWentBack)
+		}
+	})
+}
+
 // What a hole behind known sequences held is not known before the running sum
 // is the sender's again.
 func TestWeightOfAHoleAfterTheSpoolWentBack(t *testing.T) {

@@ -35,6 +35,7 @@ func (r *Receiver) arrived(x *session, class diode.Class, a arrival) {
 // order decides what becomes of a batch.
 func (r *Receiver) order(w *row, s *series, h held) {
 	b := h.batch
+	s.rewrite.fill(b.Seq)
 	switch {
 	case s.ended:
 		r.meetEnded(w, s, b)
@@ -126,7 +127,6 @@ func (r *Receiver) firstContact(s *series, seq, sumBefore uint64, after diode.Ne
 
 // past decides on a batch whose place in the order is over.
 func (r *Receiver) past(s *series, h held) {
-	s.rewrite.fill(h.batch.Seq)
 	r.behind(s, h.batch)
 	if s.holes.has(h.batch.Seq) {
 		if r.late(s, h) {

@@ -108,6 +108,15 @@ func (s *series) wait(h held, now time.Time) {
 	heap.Push(&s.order, h.batch.Seq)
 }
 
+// newest is the highest sequence that was delivered or waits.
+func (s *series) newest() uint64 {
+	top := s.next - min(s.next, 1)
+	for _, seq := range s.order {
+		top = max(top, seq)
+	}
+	return top
+}
+
 // take returns the waiting batch with the lowest sequence; there is one.
 func (s *series) take() held {
 	seq, _ := heap.Pop(&s.order).(uint64)

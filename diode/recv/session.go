@@ -90,13 +90,14 @@ func (p *path) firstUse(x *session) bool {
 	if !p.raiseFloor(x) {
 		return false
 	}
+	p.closeSilent()
 	p.uses++
 	x.order, x.usedAt = p.uses, p.live
 	x.standing, x.named = make(map[*series]uint64), make(map[diode.Class][16]byte)
 	for _, w := range p.rows {
 		for _, s := range w.list {
-			if s.contact {
-				x.standing[s] = s.next - 1
+			if s.contact || len(s.order) > 0 {
+				x.standing[s] = s.newest()
 			}
 		}
 	}
@@ -106,6 +107,16 @@ func (p *path) firstUse(x *session) bool {
 		x.superseded = p.live // overtaken: its successor is in use
 	}
 	return true
+}
+
+// closeSilent gives up what is under way of sessions of which nothing comes any
+// more, so that all that came of them stands before what the next one says.
+func (p *path) closeSilent() {
+	for _, old := range p.sessions {
+		if old.order > 0 && p.live.Sub(old.heardAt) >= quietWait {
+			old.close()
+		}
+	}
 }
 
 // raiseFloor puts the floor of the session's key on disk.
