@@ -122,8 +122,10 @@ func (r *rig) loseOne(t *testing.T, w *wire, from int) {
 }
 
 func TestALossIsNamedAndAResendMakesItGood(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"typed", "report", "after a restart of the far node's ledger"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t)
 			w := newWire(t, r.link)
 			text := w.over(r.text(""), r.link)
@@ -181,6 +183,7 @@ func TestALossIsNamedAndAResendMakesItGood(t *testing.T) {
 
 // A gap is filled after both nodes were restarted, and not twice.
 func TestAGapIsFilledAfterARestart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	w := newWire(t, r.link)
 	text := w.over(r.text(""), r.link)
@@ -215,6 +218,7 @@ func (r *rig) pair(second int) string {
 
 // Two diodes carry the same: whichever is cut, nothing is lost, and nothing comes twice.
 func TestTwoDiodesInParallelDeliverOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	second := freePort(t)
 	w := newWire(t, r.link)
@@ -248,6 +252,7 @@ func TestTwoDiodesInParallelDeliverOnce(t *testing.T) {
 
 // An interface that cannot be opened, here because somebody has its port, silences one diode of two.
 func TestADiodeWithoutASocketDoesNotStopTheOther(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	second := freePort(t)
 	var lc net.ListenConfig
@@ -270,6 +275,7 @@ func TestADiodeWithoutASocketDoesNotStopTheOther(t *testing.T) {
 
 // An empty spare of the receive node needs only the pairing: it says what was before it, and a resend brings that.
 func TestAnEmptySpareOfTheReceiveNode(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 20)...)
@@ -301,6 +307,7 @@ func TestAnEmptySpareOfTheReceiveNode(t *testing.T) {
 
 // An empty spare of the send node begins other epochs: nothing of it is taken for what came before.
 func TestAnEmptySpareOfTheSendNode(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	w := newWire(t, r.link)
 	text := w.over(r.text(""), r.link)
@@ -328,6 +335,7 @@ func TestAnEmptySpareOfTheSendNode(t *testing.T) {
 }
 
 func TestWhatOnlyTheOtherSideCanDo(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	for what, f := range map[string]func(console.Client) error{
@@ -350,6 +358,7 @@ func TestWhatOnlyTheOtherSideCanDo(t *testing.T) {
 }
 
 func TestASelfTestIsReported(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	eventually(t, "up", func() bool { return r.status(t, "far").Links[0].State == "up" })
@@ -373,6 +382,7 @@ func TestASelfTestIsReported(t *testing.T) {
 
 // A send node whose state went back is refused until an operator says that it is no recording.
 func TestASenderWhoseStateWentBackIsAcceptedByHand(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	dir := filepath.Join(r.state, "near", "link", "d")
 	f, err := floor.Open(dir, "send", frame.LinkID("d"), pairing.KeyID("d", "test"))
@@ -424,6 +434,7 @@ func (r *rig) backup(t *testing.T, node string) (restore func()) {
 
 // The restored spool gives numbers again that were given: what is new under them is delivered, not taken for old.
 func TestASendNodeRestoredFromABackup(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 10)...)
@@ -455,6 +466,7 @@ func TestASendNodeRestoredFromABackup(t *testing.T) {
 
 // The restored node has forgotten what it had: that comes again or is named, and nothing new is lost.
 func TestAReceiveNodeRestoredFromABackup(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 10)...)

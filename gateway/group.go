@@ -57,7 +57,8 @@ func (g *Gateway) openReceiveLinks() error {
 // openGroup opens spool and ledger of a group; the ledger first, because the spool may give up batches at once.
 func (g *Gateway) openGroup(v config.GroupView) (*group, error) {
 	log := g.log.With("link", v.Name)
-	b, err := openBooks(filepath.Join(g.opts.nodeDir(), "link", originDir(v.Name), "ledger"), g.room, log)
+	links := filepath.Join(g.opts.nodeDir(), "link")
+	b, err := openBooks(filepath.Join(links, originDir(v.Name), "ledger"), g.room, log)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +67,13 @@ func (g *Gateway) openGroup(v config.GroupView) (*group, error) {
 		x.room = g.room
 	}
 	g.groups = append(g.groups, x) // which closes the ledger from now on
+	var diodes []string
+	for _, l := range v.Links {
+		diodes = append(diodes, l.Diode.Name)
+	}
+	if err := b.regroup(links, v.Name, diodes); err != nil {
+		g.warn("what an earlier gap ledger has open is not listed by that of %s: %v", v.Name, err)
+	}
 	opts, err := g.receiveOptions(v)
 	if err != nil {
 		return nil, err

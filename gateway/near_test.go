@@ -22,6 +22,7 @@ func (r *rig) alerts() string {
 
 // A receiver's class decides which log, which series and which protection its records have.
 func TestACriticalReceiverCrossesInItsOwnClass(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.alerts())
 	r.send(t, numbered(0, 50)...)
@@ -45,6 +46,7 @@ func TestACriticalReceiverCrossesInItsOwnClass(t *testing.T) {
 
 // What the far side has already is not delivered twice, whoever asks for it again.
 func TestAResendOfWhatHasArrivedChangesNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 50)...)
@@ -74,6 +76,7 @@ func TestAResendOfWhatHasArrivedChangesNothing(t *testing.T) {
 }
 
 func TestDoctorFindsNothingWrongWithALinkThatWorks(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 10)...)
@@ -130,6 +133,7 @@ func (r *rig) nearAlone(t *testing.T) *gateway.Gateway {
 }
 
 func TestDoctorSaysWhatIsWrongWithASendingEnd(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	g := r.nearAlone(t) // nobody listens at the port: the kernel says so, and the link holds
 	find := func(name string) console.Fact {
@@ -179,6 +183,7 @@ func (r *rig) sponge(t *testing.T) {
 }
 
 func TestASelfTestRunsAloneAndDataWaits(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.sponge(t)
 	g := r.nearAlone(t)

@@ -135,6 +135,14 @@ func (r *rig) host(t *testing.T, name string) *pluginhost.Host {
 
 func (r *rig) options(t *testing.T, text, node string, h *pluginhost.Host) gateway.Options {
 	t.Helper()
+	o := r.checked(t, text, h)
+	o.Node = node
+	return o
+}
+
+// checked is what all nodes of a configuration have in common: it is checked once, which starts every plugin.
+func (r *rig) checked(t *testing.T, text string, h *pluginhost.Host) gateway.Options {
+	t.Helper()
 	cfg, _, problems := config.LoadFS(fstest.MapFS{"site.hcl": {Data: []byte(text), Mode: 0o600}}, config.WithVersion("0.1.0"))
 	if cfg == nil {
 		t.Fatal(problems)
@@ -144,7 +152,7 @@ func (r *rig) options(t *testing.T, text, node string, h *pluginhost.Host) gatew
 		t.Fatal(problems)
 	}
 	return gateway.Options{
-		Plan: plan, Node: node, StateDir: r.state, Version: "0.1.0", Host: h, BothEnds: true, Log: slog.New(slog.DiscardHandler),
+		Plan: plan, StateDir: r.state, Version: "0.1.0", Host: h, BothEnds: true, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -155,8 +163,10 @@ func (r *rig) run(t *testing.T, text string) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var gateways []*gateway.Gateway
 	ended := make(chan error, 2)
+	opts := r.checked(t, text, h)
 	for _, node := range []string{"near", "far"} {
-		g, err := gateway.New(ctx, r.options(t, text, node, h))
+		opts.Node = node
+		g, err := gateway.New(ctx, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,6 +254,7 @@ func (r *rig) waitFor(t *testing.T, file string, want []string) {
 }
 
 func TestTwoNodesDeliverInOrderOnceAndGoOnAfterAStop(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 100)...)
@@ -262,6 +273,7 @@ func TestTwoNodesDeliverInOrderOnceAndGoOnAfterAStop(t *testing.T) {
 
 // What is in the spools when the nodes stop is delivered after the next start, and nothing of it is lost on the way.
 func TestWhatASinkHasNotTakenWaitsForTheNextStart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text("hold"))
 	r.send(t, numbered(0, 50)...)
@@ -274,6 +286,7 @@ func TestWhatASinkHasNotTakenWaitsForTheNextStart(t *testing.T) {
 }
 
 func TestASinkThatWasTakenOutIsNamedAndHoldsNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text("hold"))
 	r.send(t, numbered(0, 50)...)
@@ -292,6 +305,7 @@ func TestASinkThatWasTakenOutIsNamedAndHoldsNothing(t *testing.T) {
 
 // A datagram that died with its plugin is counted, and those before it are delivered.
 func TestAPluginThatDiesTakesWithItOnlyWhatIsCounted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	r.send(t, numbered(0, 20)...)
@@ -309,11 +323,14 @@ func TestAPluginThatDiesTakesWithItOnlyWhatIsCounted(t *testing.T) {
 }
 
 func TestASecondGatewayOnTheSameStateIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	h := r.host(t, "second")
+	opts := r.checked(t, r.text(""), h)
 	for _, node := range []string{"near", "far"} {
-		g, err := gateway.New(t.Context(), r.options(t, r.text(""), node, h))
+		opts.Node = node
+		g, err := gateway.New(t.Context(), opts)
 		if !errors.Is(err, spool.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
 			t.Errorf("%s: %v", node, err)
 		}
@@ -332,6 +349,7 @@ func TestASecondGatewayOnTheSameStateIsRefused(t *testing.T) {
 
 // What programs read of a node that has just started: every list is there, and none is null.
 func TestStatusHasNoNullLists(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	stop := r.run(t, r.text(""))
 	for _, node := range []string{"near", "far"} {
@@ -353,6 +371,7 @@ func TestStatusHasNoNullLists(t *testing.T) {
 }
 
 func TestANodeThatCannotStartSaysWhyAndLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	h := r.host(t, "all")
 	good := r.options(t, r.text(""), "near", h)
