@@ -181,6 +181,25 @@ func TestALossIsNamedAndAResendMakesItGood(t *testing.T) {
 	}
 }
 
+// During a rotation the far node has two pairings, and the near node only the one before: a report is under that.
+func TestAReportDuringARotationIsUnderThePairingOfTheNearNode(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	w := newWire(t, r.link)
+	text := w.over(r.text(""), r.link)
+	stop := r.runWith(t, text, strings.Replace(text, "pairing = \"test\"", "pairing = \"next\"\n  previous_pairing = \"test\"", 1))
+	r.loseOne(t, w, 0)
+	report, err := r.client("far").GapReport(t.Context(), "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.client("near").Resend(t.Context(), console.ResendRequest{Link: "d", Report: report}); err != nil || got.Records != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	r.whole(t, "a.txt", numbered(0, 3))
+	stop()
+}
+
 // A gap is filled after both nodes were restarted, and not twice.
 func TestAGapIsFilledAfterARestart(t *testing.T) {
 	t.Parallel()
@@ -503,4 +522,46 @@ func TestAReceiveNodeRestoredFromABackup(t *testing.T) {
 	}
 	r.whole(t, "a.txt", numbered(10, 20))
 	stop()
+}
+
+// A far node whose spool is full names what it gives up, and a resend brings that once there is room, once to each sink.
+func TestAFullFarSpoolIsNamedAndAResendMakesItGood(t *testing.T) {
+	for _, policy := range []string{"drop-new", "drop-oldest"} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			full := withoutB(strings.Replace(r.text("hold"), "path = \"a.txt\"", "path = \"a.txt\"\n    fault = \"hold\"", 1))
+			full = strings.Replace(full, "  receive {\n", "  receive {\n    when_full = \""+policy+"\"\n", 1)
+			full = strings.Replace(full, "node \"far\" {\n", "node \"far\" {\n  spool {\n    max_size = \"16MiB\"\n    segment_size = \"4MiB\"\n  }\n", 1)
+			stop := r.run(t, full)
+			eventually(t, "up", func() bool { return r.status(t, "far").Links[0].State == "up" })
+			var want []string
+			for i := 0; i < 1200 && r.totals(t).Open.Batches == 0; i++ {
+				line := fmt.Sprintf("record %d %s", i, strings.Repeat("x", 40<<10))
+				r.send(t, line)
+				want = append(want, line)
+				eventually(t, "taken in", func() bool { return r.status(t, "near").Spools[0].Records >= uint64(len(want)) })
+			}
+			if r.totals(t).Open.Batches == 0 {
+				t.Fatalf("%d records fitted: %+v", len(want), r.status(t, "far").Spools)
+			}
+			stop()
+			stop = r.run(t, withoutB(r.text("")))
+			eventually(t, "up again", func() bool { return r.status(t, "far").Links[0].State == "up" })
+			list, err := r.client("far").Gaps(t.Context(), console.GapsQuery{Link: "d"})
+			if err != nil || len(list.Ranges) == 0 || list.Ranges[0].Reason != "far-spool-full" {
+				t.Fatalf("%+v %v", list, err)
+			}
+			report, err := r.client("far").GapReport(t.Context(), "d")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.client("near").Resend(t.Context(), console.ResendRequest{Link: "d", Report: report}); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "filled", func() bool { return r.totals(t).Open.Batches == 0 })
+			r.whole(t, "a.txt", want)
+			stop()
+		})
+	}
 }

@@ -159,12 +159,21 @@ func (r *rig) checked(t *testing.T, text string, h *pluginhost.Host) gateway.Opt
 // run starts both nodes; the result stops them and says that everything ended without an error.
 func (r *rig) run(t *testing.T, text string) (stop func()) {
 	t.Helper()
+	return r.runWith(t, text, text)
+}
+
+// runWith starts both nodes, which may have different configurations.
+func (r *rig) runWith(t *testing.T, near, far string) (stop func()) {
+	t.Helper()
 	h := r.host(t, "all")
 	ctx, cancel := context.WithCancel(t.Context())
 	var gateways []*gateway.Gateway
 	ended := make(chan error, 2)
-	opts := r.checked(t, text, h)
+	opts := r.checked(t, near, h)
 	for _, node := range []string{"near", "far"} {
+		if node == "far" && far != near {
+			opts = r.checked(t, far, h)
+		}
 		opts.Node = node
 		g, err := gateway.New(ctx, opts)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 )
@@ -139,7 +140,7 @@ func (p *printer) receiveEnd(r ReceiveEnd) {
 		p.line("    near side: never heard since this node runs")
 		return
 	}
-	p.line("    near side: heard %s, its clock %+.1f s%s", stamp(r.LastHeartbeat), r.ClockOffsetSeconds, quiet(r))
+	p.line("    near side: heard %s, its clock %+.1f s%s", stamp(r.LastHeartbeat), rounded(r.ClockOffsetSeconds), quiet(r))
 	if text := healthText(r.Health); text != "" {
 		p.line("    near side says: %s", text)
 	}
@@ -205,3 +206,6 @@ func clean(s string) string {
 		return r
 	}, s)
 }
+
+// rounded is in tenths, and never a negative zero.
+func rounded(seconds float64) float64 { return math.Round(seconds*10)/10 + 0 }
