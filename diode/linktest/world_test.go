@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -358,7 +359,7 @@ func (w *world) farStep(s step) {
 		}
 		w.startRecv()
 		w.tape.Lock()
-		tape := w.recorded[:len(w.recorded):len(w.recorded)]
+		tape := slices.Clip(w.recorded)
 		w.tape.Unlock()
 		for _, b := range tape {
 			w.links[0].Inject(b)

@@ -21,17 +21,37 @@ func TestAnEpochThatOnlyAHeartbeatNamed(t *testing.T) {
 		send  []diode.Batch
 		want  string
 	}{
-		{"nothing of it came", frame.Series{First: 1, Sent: 2, SentSum: 20, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(4, 6)},
-			"gap 1-2 weight 20 before-first-contact, gap 3-5 weight unknown before-first-contact, gap 6-0 weight unknown epoch-end, 6"},
-		{"an older one, and nothing of it", frame.Series{First: 1, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(2, 4), of(2, 5), of(4, 6)},
-			"gap 1-3 weight 30 before-first-contact, 4, 5, gap 6-0 weight unknown epoch-end, gap 6-0 weight unknown epoch-end, 6"},
-		{"an older one, and then it", frame.Series{First: 1, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(2, 1), of(2, 2), of(3, 3), of(3, 5), of(4, 6)},
-			"1, 2, gap 3-0 weight unknown epoch-end, 3, gap 4-4 weight 10 link, 5, gap 6-0 weight unknown epoch-end, 6"},
-		{"an older one, and then it behind a hole", frame.Series{First: 1, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(2, 1), of(2, 2), of(3, 4), of(3, 5), of(4, 6)},
-			"1, 2, gap 3-0 weight unknown epoch-end, gap 3-3 weight unknown before-first-contact, 4, 5, gap 6-0 weight unknown epoch-end, 6"},
-		{"it, and then an older one", frame.Series{First: 1, Accepted: 6, AcceptedSum: 60}, []diode.Batch{of(3, 3), of(2, 2), of(4, 6)},
+		{
+			"nothing of it came",
+			frame.Series{First: 1, Sent: 2, SentSum: 20, Accepted: 6, AcceptedSum: 60},
+			[]diode.Batch{of(4, 6)},
+			"gap 1-2 weight 20 before-first-contact, gap 3-5 weight unknown before-first-contact, gap 6-0 weight unknown epoch-end, 6",
+		},
+		{
+			"an older one, and nothing of it",
+			frame.Series{First: 1, Accepted: 6, AcceptedSum: 60},
+			[]diode.Batch{of(2, 4), of(2, 5), of(4, 6)},
+			"gap 1-3 weight 30 before-first-contact, 4, 5, gap 6-0 weight unknown epoch-end, gap 6-0 weight unknown epoch-end, 6",
+		},
+		{
+			"an older one, and then it",
+			frame.Series{First: 1, Accepted: 6, AcceptedSum: 60},
+			[]diode.Batch{of(2, 1), of(2, 2), of(3, 3), of(3, 5), of(4, 6)},
+			"1, 2, gap 3-0 weight unknown epoch-end, 3, gap 4-4 weight 10 link, 5, gap 6-0 weight unknown epoch-end, 6",
+		},
+		{
+			"an older one, and then it behind a hole",
+			frame.Series{First: 1, Accepted: 6, AcceptedSum: 60},
+			[]diode.Batch{of(2, 1), of(2, 2), of(3, 4), of(3, 5), of(4, 6)},
+			"1, 2, gap 3-0 weight unknown epoch-end, gap 3-3 weight unknown before-first-contact, 4, 5, gap 6-0 weight unknown epoch-end, 6",
+		},
+		{
+			"it, and then an older one",
+			frame.Series{First: 1, Accepted: 6, AcceptedSum: 60},
+			[]diode.Batch{of(3, 3), of(2, 2), of(4, 6)},
 			"gap 1-2 weight 20 before-first-contact, 3, gap 1-1 weight unknown before-first-contact, gap 2-2 weight 10 epoch-end, gap 3-0 weight unknown epoch-end, late 2, " +
-				"gap 4-5 weight 20 epoch-end, gap 6-0 weight unknown epoch-end, 6"},
+				"gap 4-5 weight 20 epoch-end, gap 6-0 weight unknown epoch-end, 6",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -43,7 +43,6 @@ type wild struct {
 	r        *Receiver
 	sessions []*session
 	next     map[wildSeries]uint64
-	queued   int64
 }
 
 // wildSeries names a series.

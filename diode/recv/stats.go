@@ -111,7 +111,7 @@ func (r *Receiver) Stats() Stats {
 	for _, p := range r.paths {
 		x := p.show(now)
 		s.Paths = append(s.Paths, x)
-		s.Frames.add(&x.Frames)
+		s.add(&x.Frames)
 		if x.State == StateUp || s.State == StateWaiting {
 			s.State = x.State
 		}

@@ -22,8 +22,10 @@ func TestCriticalOvertakesBacklog(t *testing.T) {
 		depth int
 		limit time.Duration
 	}{
-		{1_000_000, 1, 150 * time.Millisecond}, {10_000_000, 1, 25 * time.Millisecond},
-		{10_000_000, 16, 25 * time.Millisecond}, {100_000_000, 16, 15 * time.Millisecond},
+		{1_000_000, 1, 150 * time.Millisecond},
+		{10_000_000, 1, 25 * time.Millisecond},
+		{10_000_000, 16, 25 * time.Millisecond},
+		{100_000_000, 16, 15 * time.Millisecond},
 	} {
 		var critical *linktest.Source
 		listening(t, func(cfg *send.Config) {

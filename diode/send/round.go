@@ -114,7 +114,7 @@ func (s *Sender) deadline(now time.Time) time.Time {
 		d = earlier(d, s.test.from)
 	}
 	for _, st := range s.streams {
-		d = st.deadline(now, d)
+		d = st.deadline(d)
 	}
 	return d
 }

@@ -89,7 +89,7 @@ func (st *stream) flushAt() time.Time {
 }
 
 // deadline is when due has something to do, if nothing new comes.
-func (st *stream) deadline(now time.Time, d time.Time) time.Time {
+func (st *stream) deadline(d time.Time) time.Time {
 	if st.block != nil && !st.cur.active {
 		d = earlier(d, st.closeAt())
 	}
