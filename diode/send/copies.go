@@ -60,6 +60,8 @@ type setBack struct {
 
 type recentBatch struct {
 	seq    uint64
+	before uint64 // running sum before the batch …
+	sum    uint64 // … and after it
 	bytes  int
 	end    uint64    // it has left once all blocks below have
 	at     time.Time // when it had left
@@ -103,15 +105,18 @@ func (c *copies) settle(unfinished uint64, now time.Time) {
 
 // rewind queues again, in order, what was sent shortly before since, what was
 // to be sent again already, and what was under way. It returns the batches
-// among them that an operator had asked for.
-func (c *copies) rewind(since time.Time, underway []setBack) (asked []uint64) {
+// among them that an operator had asked for. What p counts as sent goes back
+// with them: until they have left again, nobody may conclude that they are lost.
+func (c *copies) rewind(since time.Time, underway []setBack, p *progress) (asked []uint64) {
 	all := make(map[uint64]setBack)
+	sent := p.sent
 	add := func(r recentBatch) {
 		if r.resent {
 			asked = append(asked, r.seq)
 			return
 		}
-		all[r.seq] = setBack{seq: r.seq}
+		all[r.seq] = setBack{seq: r.seq, sum: r.sum, final: r.seq <= sent}
+		p.goBack(r.seq, r.before)
 	}
 	for i := c.recent.head; i < len(c.recent.items); i++ {
 		if r := c.recent.items[i]; since.Sub(r.at) <= rewindAge {

@@ -7,7 +7,7 @@ import "github.com/sluice-gateway/sluice/diode"
 type progress struct {
 	marks   fifo[mark]
 	started bool
-	sent    uint64 // every copy of everything up to here has left
+	sent    uint64 // every copy of everything up to here has left; goes back after an error
 	sum     uint64 // running sum after it
 }
 
@@ -27,6 +27,14 @@ func (p *progress) start(b diode.Batch) {
 }
 
 func (p *progress) add(m mark) { p.marks.push(m) }
+
+// goBack takes back that a batch and those behind it have left: they leave once
+// more. before is the running sum before the batch.
+func (p *progress) goBack(seq, before uint64) {
+	if p.started && seq <= p.sent {
+		p.sent, p.sum = seq-1, before
+	}
+}
 
 // settle moves on over the batches whose blocks are all below unfinished, and
 // says whether something moved.

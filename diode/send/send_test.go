@@ -284,6 +284,33 @@ func TestHoldAndRewind(t *testing.T) {
 	}
 }
 
+// What goes out once more after an error does not count as sent meanwhile: a
+// carrier that was lost may have taken the first copy along, and the far side
+// must not conclude from a heartbeat that it is lost.
+func TestHeartbeatsGoBackWithTheSender(t *testing.T) {
+	listening(t, nothing, unlimited, func(b *bench, e *ear) {
+		for range 3 {
+			b.source.Add([]byte("before"), 1)
+		}
+		b.after(time.Second)
+		b.link.Fail(syscall.ENETDOWN)
+		b.after(10 * time.Second)
+		held := len(e.beats)
+		b.link.Fail(nil)
+		b.after(3 * time.Second)
+		var said [][2]uint64
+		for _, beat := range e.beats[held:] {
+			said = append(said, [2]uint64{beat.Series[0].Sent, beat.Series[0].SentSum})
+		}
+		if len(said) < 3 || said[0] != [2]uint64{} || said[len(said)-1] != [2]uint64{3, 3} {
+			t.Errorf("sent through and its sums, after the error: %v", said)
+		}
+		if got := b.source.SentThrough(); got != 3 {
+			t.Errorf("the source was told %d", got)
+		}
+	})
+}
+
 func TestNoBufferSpaceIsRetriedWithoutRewind(t *testing.T) {
 	inBubble(t, nothing, func(b *bench) {
 		b.after(500 * time.Millisecond)

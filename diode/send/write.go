@@ -38,7 +38,9 @@ func (st *stream) end() {
 	if x.final {
 		st.marks.add(mark{end: st.block.number + 1, seq: b.Seq, sum: b.SumBefore + uint64(b.Weight)})
 	}
-	st.copies.written.push(recentBatch{seq: b.Seq, bytes: len(b.Data), end: st.block.number + 1, resent: x.kind == resent})
+	st.copies.written.push(recentBatch{
+		seq: b.Seq, before: b.SumBefore, sum: b.SumBefore + uint64(b.Weight), bytes: len(b.Data), end: st.block.number + 1, resent: x.kind == resent,
+	})
 	if x.kind == resent {
 		st.stats.resent.Add(1)
 		st.stats.resentBytes.Add(uint64(len(b.Data)))
@@ -158,7 +160,7 @@ func (st *stream) abandon(since time.Time) {
 	}
 	st.cur, st.block = outgoing{}, nil
 	st.inter, st.spread, st.out = interleaver{}, spreader{}, output{}
-	for _, seq := range st.copies.rewind(since, back) {
+	for _, seq := range st.copies.rewind(since, back, &st.marks) {
 		st.asked.putBack(seq)
 	}
 }
