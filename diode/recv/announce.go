@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/diode/floor"
@@ -160,8 +161,24 @@ func (r *Receiver) AcceptSender(link string) (Acceptance, error) {
 	}
 	ref.key.mark = mark
 	p.refused = refused{}
+	p.forget(ref.key, ref.session)
 	p.log.Warn("floor lowered by an operator", "key", a.Key, "from", a.Floor, "session", a.Session)
 	return a, nil
+}
+
+// forget gives up the sessions of a key that are later than the one that an
+// operator accepted: while they are held it would count as overtaken.
+func (p *path) forget(key *keyring, newest uint64) {
+	p.sessions = slices.DeleteFunc(p.sessions, func(x *session) bool {
+		if x.key != key || x.id <= newest {
+			return false
+		}
+		x.close()
+		if p.active == x {
+			p.active = nil
+		}
+		return true
+	})
 }
 
 // budget bounds how much work an unauthenticated flood can cause.

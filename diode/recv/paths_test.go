@@ -169,6 +169,9 @@ func TestAcceptSender(t *testing.T) {
 		m.send(batch(2))
 		m.alive(time.Second)
 		x.expect("1, 2")
+		if p := x.rx.Stats().Paths[0]; p.Session != 40 || p.State != recv.StateUp {
+			t.Errorf("session %d, whose number is higher, is still in use: %s", p.Session, p.State)
+		}
 		if _, err := x.rx.AcceptSender("test"); err == nil {
 			t.Error("accepted twice")
 		}
