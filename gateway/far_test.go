@@ -548,7 +548,8 @@ func TestAFullFarSpoolIsNamedAndAResendMakesItGood(t *testing.T) {
 			stop()
 			stop = r.run(t, withoutB(r.text("")))
 			eventually(t, "up again", func() bool { return r.status(t, "far").Links[0].State == "up" })
-			list, err := r.client("far").Gaps(t.Context(), console.GapsQuery{Link: "d"})
+			// The sender went back a little at its start, which may have filled some already.
+			list, err := r.client("far").Gaps(t.Context(), console.GapsQuery{Link: "d", All: true})
 			if err != nil || len(list.Ranges) == 0 || list.Ranges[0].Reason != "far-spool-full" {
 				t.Fatalf("%+v %v", list, err)
 			}
@@ -556,7 +557,8 @@ func TestAFullFarSpoolIsNamedAndAResendMakesItGood(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := r.client("near").Resend(t.Context(), console.ResendRequest{Link: "d", Report: report}); err != nil {
+			_, err = r.client("near").Resend(t.Context(), console.ResendRequest{Link: "d", Report: report})
+			if err != nil && r.totals(t).Open.Batches > 0 {
 				t.Fatal(err)
 			}
 			eventually(t, "filled", func() bool { return r.totals(t).Open.Batches == 0 })

@@ -207,5 +207,10 @@ func clean(s string) string {
 	}, s)
 }
 
-// rounded is in tenths, and never a negative zero.
-func rounded(seconds float64) float64 { return math.Round(seconds*10)/10 + 0 }
+// rounded is never a negative zero when it is shown in tenths.
+func rounded(seconds float64) float64 {
+	if math.Abs(seconds) < 0.05 {
+		return 0
+	}
+	return seconds
+}
