@@ -11,8 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"sync/atomic"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
