@@ -96,10 +96,14 @@ func settled(n *node) uint64 {
 	return last
 }
 
+// lag is how many records wait for some sink or link of the node; more than none until there is an answer.
 func lag(n *node) uint64 {
-	var sum uint64 = 1 // until there is an answer
-	for _, s := range n.tryStatus().Spools {
-		sum = 0
+	spools := n.tryStatus().Spools
+	if len(spools) == 0 {
+		return 1
+	}
+	var sum uint64
+	for _, s := range spools {
 		for _, c := range s.Cursors {
 			sum += c.LagRecords
 		}
