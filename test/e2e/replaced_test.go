@@ -216,6 +216,8 @@ func TestSenderWhoseClockWasAhead(t *testing.T) {
 	begin := time.Now()
 	out := c.dmz.sluice("diode", "accept-sender", "a", "--yes")
 	t.Logf("sluice diode accept-sender a\n%s", out)
+	near := c.plant.status().Links[0].Send.Session
+	c.dmz.eventually("the accepted session is in use", func() bool { return c.session() == near })
 	c.up()
 	t.Logf("up %v after accepting", time.Since(begin).Round(time.Millisecond))
 	c.send(load{n: 100, size: 200})
