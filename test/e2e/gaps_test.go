@@ -52,11 +52,11 @@ func addsUp(t *testing.T, when string, sum console.GapTotals) {
 	}
 }
 
-// gaps are the open ones, as the far side's operator asks for them.
-func (c *crossing) gaps() console.GapList {
+// gaps are the open ones, as the far side's operator asks for them, or others with more flags.
+func (c *crossing) gaps(flags ...string) console.GapList {
 	c.t.Helper()
 	var list console.GapList
-	out := c.dmz.sluice("diode", "gaps", "a", "--json")
+	out := c.dmz.sluice(append([]string{"diode", "gaps", "a", "--json"}, flags...)...)
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		c.t.Fatalf("gaps --json: %v: %s", err, out)
 	}

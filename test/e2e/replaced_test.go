@@ -64,12 +64,13 @@ func (c *crossing) alarmed(part string) {
 	}, func() string { return "sluice diode status a:\n" + out })
 }
 
-// endNamed: the end of the epoch before is named as not known.
+// endNamed: the end of the epoch before is named as not known. It is lost for good as soon as the near side has said that
+// it keeps nothing of that epoch.
 func (c *crossing) endNamed() {
 	c.t.Helper()
 	var list console.GapList
 	c.dmz.eventually("the unknown end of the old epoch is named", func() bool {
-		list = c.gaps()
+		list = c.gaps("--all")
 		return slices.ContainsFunc(list.Ranges, func(g console.GapRange) bool { return g.Last == 0 && g.Reason == "epoch-end" })
 	})
 }
