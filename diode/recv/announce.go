@@ -45,8 +45,10 @@ func (p *path) announcement(h *frame.Header, b []byte) {
 		return
 	}
 	if held != nil {
+		if p.frames.SessionConflicts == 0 { // they go on several times a second
+			p.log.Error("two senders use one session number; give each its own pairing", "session", h.Session)
+		}
 		p.frames.SessionConflicts++
-		p.log.Error("two senders use one session number; give each its own pairing", "session", h.Session)
 		return
 	}
 	if p.now.Sub(p.accepted) < acceptEvery {
