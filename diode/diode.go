@@ -1,7 +1,10 @@
 package diode
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -123,3 +126,26 @@ type Position struct {
 
 // Range is a range of sequences of one series, both ends included.
 type Range struct{ First, Last uint64 }
+
+// String gives the range as an operator types it: "4711", or "4711-4723".
+func (r Range) String() string {
+	if r.First == r.Last {
+		return strconv.FormatUint(r.First, 10)
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
+}
+
+// Merge sorts ranges and joins those that touch or overlap. It works in place:
+// what it returns shares the memory of what it was given.
+func Merge(ranges []Range) []Range {
+	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+	out := ranges[:0]
+	for _, x := range ranges {
+		if n := len(out); n > 0 && x.First <= out[n-1].Last+1 {
+			out[n-1].Last = max(out[n-1].Last, x.Last)
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
+}

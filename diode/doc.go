@@ -10,7 +10,10 @@
 //
 // The rooms below it: frame (bytes and sealing), fec (Reed-Solomon), floor
 // (what must survive a restart so that nothing can be replayed), send, recv,
-// and linktest (a seeded lossy link in memory).
+// capture (datagrams from an interface without an address), ledger (what was
+// declared missing and what became of it), report (what is missing, to be
+// carried or typed to the near side), pairing (the keys of both ends), and
+// linktest (a seeded lossy link in memory).
 //
 // The link must not know what is in a batch, where a batch comes from or where
 // it is stored: it knows no record, no spool and no configuration file. The

@@ -131,7 +131,8 @@ func TestALossIsNamedAndAResendMakesItGood(t *testing.T) {
 			text := w.over(r.text(""), r.link)
 			stop := r.run(t, text)
 			r.loseOne(t, w, 0)
-			if how != "typed" && how != "report" {
+			restarted := how != "typed" && how != "report"
+			if restarted {
 				stop()
 				if err := os.RemoveAll(filepath.Join(r.state, "far", "link", "d", "ledger")); err != nil {
 					t.Fatal(err)
@@ -170,8 +171,12 @@ func TestALossIsNamedAndAResendMakesItGood(t *testing.T) {
 				t.Errorf("%+v", sum)
 			}
 			list, err = r.client("far").Gaps(t.Context(), console.GapsQuery{Link: "d", All: true})
-			if err != nil || len(list.Ranges) != 1 || list.Ranges[0].State != console.GapFilled || list.Ranges[0].How != "resend" {
-				t.Errorf("%+v %v", list, err)
+			if err != nil || len(list.Ranges) != 1 || list.Ranges[0].State != console.GapFilled {
+				t.Fatalf("%+v %v", list, err)
+			}
+			// A sender goes back a little at its start: after a restart that may have come first.
+			if filled := list.Ranges[0].How; filled != "resend" && (!restarted || filled != "repeat") {
+				t.Errorf("%+v", list)
 			}
 			if _, err := r.client("far").GapReport(t.Context(), "d"); err == nil || !strings.Contains(err.Error(), "nothing is missing") {
 				t.Errorf("%v", err)

@@ -100,11 +100,7 @@ func typed(link, class, text string) (asked, error) {
 	if err != nil {
 		return asked{}, badRequest(link, err)
 	}
-	a := asked{class: c}
-	for _, r := range ranges {
-		a.ranges = append(a.ranges, diode.Range(r))
-	}
-	return a, nil
+	return asked{class: c, ranges: ranges}, nil
 }
 
 // reported reads the far side's report. What it names of epochs that are not in the spool is refused by name.
@@ -240,11 +236,7 @@ const frameOverhead = frame.Overhead + 8 + 20 + 38
 // rangesText is for the log: the beginning of a long list says enough.
 func rangesText(ranges []diode.Range) string {
 	const most = 16
-	typed := make([]report.Range, 0, most)
-	for _, r := range ranges[:min(len(ranges), most)] {
-		typed = append(typed, report.Range(r))
-	}
-	text := report.FormatRanges(typed)
+	text := report.FormatRanges(ranges[:min(len(ranges), most)])
 	if n := len(ranges) - most; n > 0 {
 		text += fmt.Sprintf(" and %d more", n)
 	}

@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"cmp"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/sluice-gateway/sluice/diode"
@@ -34,7 +32,7 @@ func (u *unsent) queue(s resender, class diode.Class, ranges []diode.Range) erro
 	if u.ranges == nil {
 		u.ranges = map[diode.Class][]diode.Range{}
 	}
-	u.ranges[class] = merged(append(u.ranges[class], ranges...))
+	u.ranges[class] = diode.Merge(append(u.ranges[class], ranges...))
 	return nil
 }
 
@@ -76,18 +74,4 @@ func (u *unsent) again(s resender, logs map[diode.Class]bounded, log *slog.Logge
 // bounded is a log that says what it keeps.
 type bounded interface {
 	Bounds() (first, next, sum uint64)
-}
-
-// merged sorts ranges and joins those that touch or overlap.
-func merged(ranges []diode.Range) []diode.Range {
-	slices.SortFunc(ranges, func(a, b diode.Range) int { return cmp.Compare(a.First, b.First) })
-	out := ranges[:0]
-	for _, r := range ranges {
-		if n := len(out); n > 0 && r.First <= out[n-1].Last+1 {
-			out[n-1].Last = max(out[n-1].Last, r.Last)
-			continue
-		}
-		out = append(out, r)
-	}
-	return out
 }

@@ -12,8 +12,9 @@
 // Goroutines: one per path reads, one does everything between chunk and queue,
 // one stores floors, one calls the sink, which may block. With a receive buffer
 // as large as wanted the reading goroutine works through small chunks itself,
-// under the same lock; with a small one it only reads. A lost block costs the batches in it and nothing else: the hole is skipped and named.
-// Whatever arrives, memory stays within Config.MemoryBytes.
+// under the same lock; with a small one it only reads. A lost block costs the
+// batches in it and nothing else: the hole is skipped and named. Whatever
+// arrives, memory stays within Config.MemoryBytes.
 //
 // A class is a row of epochs, of which heartbeats say where they start and what
 // came before; one of them is open at a time. A sender whose spool went back

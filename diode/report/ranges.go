@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-gateway/sluice/diode"
 )
 
 // Bounds of what is typed (ours): beyond them a report file is the way.
@@ -19,20 +21,10 @@ const (
 	lineBytes = 60
 )
 
-// Range is one typed range of sequences.
-type Range struct{ First, Last uint64 }
-
-func (r Range) String() string {
-	if r.First == r.Last {
-		return strconv.FormatUint(r.First, 10)
-	}
-	return fmt.Sprintf("%d-%d", r.First, r.Last)
-}
-
 // ParseRanges reads ranges as an operator types them, "4711-4723,4801", on one
 // or several lines, in any order, and returns them ascending. Errors name the
 // item. Overlapping ranges are refused: they come from a slip.
-func ParseRanges(text string) ([]Range, error) {
+func ParseRanges(text string) ([]diode.Range, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("ranges: %d bytes: at most %d can be typed: use the report file", len(text), maxText)
 	}
@@ -43,7 +35,7 @@ func ParseRanges(text string) ([]Range, error) {
 	if len(items) > maxRanges {
 		return nil, fmt.Errorf("ranges: %d items: at most %d can be typed: use the report file", len(items), maxRanges)
 	}
-	ranges := make([]Range, 0, len(items))
+	ranges := make([]diode.Range, 0, len(items))
 	total := uint64(0)
 	for i, item := range items {
 		r, err := parseRange(item)
@@ -74,23 +66,23 @@ func splitItems(text string) []string {
 	return items
 }
 
-func parseRange(item string) (Range, error) {
+func parseRange(item string) (diode.Range, error) {
 	first, last, two := strings.Cut(item, "-")
 	if !two {
 		last = first
 	}
 	a, err := parseSequence("first", strings.TrimSpace(first))
 	if err != nil {
-		return Range{}, err
+		return diode.Range{}, err
 	}
 	b, err := parseSequence("last", strings.TrimSpace(last))
 	if err != nil {
-		return Range{}, err
+		return diode.Range{}, err
 	}
 	if b < a {
-		return Range{}, fmt.Errorf("reversed: did you mean %d-%d?", b, a)
+		return diode.Range{}, fmt.Errorf("reversed: did you mean %d-%d?", b, a)
 	}
-	return Range{a, b}, nil
+	return diode.Range{First: a, Last: b}, nil
 }
 
 func parseSequence(what, s string) (uint64, error) {
@@ -111,8 +103,8 @@ func parseSequence(what, s string) (uint64, error) {
 }
 
 // ascending sorts, and refuses overlaps.
-func ascending(ranges []Range) ([]Range, error) {
-	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+func ascending(ranges []diode.Range) ([]diode.Range, error) {
+	slices.SortFunc(ranges, func(a, b diode.Range) int { return cmp.Compare(a.First, b.First) })
 	for i := 1; i < len(ranges); i++ {
 		if ranges[i].First <= ranges[i-1].Last {
 			return nil, fmt.Errorf("ranges: %v and %v overlap: is one of them a slip?", ranges[i-1], ranges[i])
@@ -123,7 +115,7 @@ func ascending(ranges []Range) ([]Range, error) {
 
 // FormatRanges writes ranges to be typed, as ParseRanges reads them. Every line
 // is whole by itself, so that a long list can be typed in parts.
-func FormatRanges(ranges []Range) string {
+func FormatRanges(ranges []diode.Range) string {
 	var lines []string
 	line := ""
 	for _, r := range ranges {

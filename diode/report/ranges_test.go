@@ -7,20 +7,21 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/report"
 )
 
 func TestParseRanges(t *testing.T) {
-	for text, want := range map[string][]report.Range{
-		"1":                    {{1, 1}},
-		"4711-4723,4801":       {{4711, 4723}, {4801, 4801}},
-		" 9 , 3 - 5 ":          {{3, 5}, {9, 9}}, //nolint:gocritic // the blanks are what is tested
-		"1-2,\n3\n\n7,8\r\n":   {{1, 2}, {3, 3}, {7, 7}, {8, 8}},
-		"18446744073709551615": {{1<<64 - 1, 1<<64 - 1}},
-		"007":                  {{7, 7}},
-		"1-16777216":           {{1, 1 << 24}},
-		"5-5":                  {{5, 5}},
-		"18446744073709551600-18446744073709551615": {{1<<64 - 16, 1<<64 - 1}},
+	for text, want := range map[string][]diode.Range{
+		"1":                    {{First: 1, Last: 1}},
+		"4711-4723,4801":       {{First: 4711, Last: 4723}, {First: 4801, Last: 4801}},
+		" 9 , 3 - 5 ":          {{First: 3, Last: 5}, {First: 9, Last: 9}}, //nolint:gocritic // the blanks are what is tested
+		"1-2,\n3\n\n7,8\r\n":   {{First: 1, Last: 2}, {First: 3, Last: 3}, {First: 7, Last: 7}, {First: 8, Last: 8}},
+		"18446744073709551615": {{First: 1<<64 - 1, Last: 1<<64 - 1}},
+		"007":                  {{First: 7, Last: 7}},
+		"1-16777216":           {{First: 1, Last: 1 << 24}},
+		"5-5":                  {{First: 5, Last: 5}},
+		"18446744073709551600-18446744073709551615": {{First: 1<<64 - 16, Last: 1<<64 - 1}},
 	} {
 		if got, err := report.ParseRanges(text); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, %v", text, got, err)
@@ -65,7 +66,7 @@ func TestFormatRanges(t *testing.T) {
 	if s := report.FormatRanges(nil); s != "" {
 		t.Errorf("nothing: %q", s)
 	}
-	if s := report.FormatRanges([]report.Range{{4711, 4723}, {4801, 4801}}); s != "4711-4723,4801" {
+	if s := report.FormatRanges([]diode.Range{{First: 4711, Last: 4723}, {First: 4801, Last: 4801}}); s != "4711-4723,4801" {
 		t.Errorf("%q", s)
 	}
 }
@@ -74,19 +75,19 @@ func TestFormatRanges(t *testing.T) {
 // line.
 func TestRangesReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var want []report.Range
+		var want []diode.Range
 		next := uint64(1)
 		for range rapid.IntRange(1, 60).Draw(t, "ranges") {
 			first := next + rapid.Uint64Range(0, 1<<rapid.IntRange(0, 50).Draw(t, "scale")).Draw(t, "distance")
 			last := first + rapid.Uint64Range(0, 1000).Draw(t, "length")
-			want, next = append(want, report.Range{First: first, Last: last}), last+1
+			want, next = append(want, diode.Range{First: first, Last: last}), last+1
 		}
 		text := report.FormatRanges(want)
 		got, err := report.ParseRanges(text)
 		if err != nil || !slices.Equal(got, want) {
 			t.Fatalf("%q: %v, %v", text, got, err)
 		}
-		var parts []report.Range
+		var parts []diode.Range
 		for line := range strings.SplitSeq(text, "\n") {
 			if len(line) > 60 {
 				t.Fatalf("a line of %d bytes: %s", len(line), line)

@@ -1,7 +1,6 @@
 package send
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,7 +89,7 @@ func newResends(bits uint64) *resends { return &resends{rate: float64(bits) / 8}
 func (r *resends) add(ranges []diode.Range) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := merge(append(slices.Clone(r.ranges), ranges...))
+	all := diode.Merge(append(slices.Clone(r.ranges), ranges...))
 	if len(all) > maxResendRanges {
 		return fmt.Errorf("%w: %d ranges would wait; at most %d are possible, resend in parts", ErrResend, len(all), maxResendRanges)
 	}
@@ -102,21 +101,7 @@ func (r *resends) add(ranges []diode.Range) error {
 func (r *resends) putBack(seq uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ranges = merge(append(r.ranges, diode.Range{First: seq, Last: seq}))
-}
-
-// merge sorts ranges and joins those that touch or overlap.
-func merge(ranges []diode.Range) []diode.Range {
-	slices.SortFunc(ranges, func(a, b diode.Range) int { return cmp.Compare(a.First, b.First) })
-	out := ranges[:0]
-	for _, x := range ranges {
-		if n := len(out); n > 0 && x.First <= out[n-1].Last+1 {
-			out[n-1].Last = max(out[n-1].Last, x.Last)
-			continue
-		}
-		out = append(out, x)
-	}
-	return out
+	r.ranges = diode.Merge(append(r.ranges, diode.Range{First: seq, Last: seq}))
 }
 
 func (r *resends) queued() (n uint64) {

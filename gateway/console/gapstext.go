@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-gateway/sluice/diode"
 	"github.com/sluice-gateway/sluice/diode/report"
 )
 
@@ -72,7 +73,7 @@ func (r GapRange) text() string {
 	if r.Last == 0 {
 		return fmt.Sprintf("%d-?", r.First)
 	}
-	return report.Range{First: r.First, Last: r.Last}.String()
+	return diode.Range{First: r.First, Last: r.Last}.String()
 }
 
 func (r GapRange) batches() string {
@@ -169,21 +170,12 @@ func classesOf(rs []GapRange) []string {
 }
 
 // openOf returns what can be sent again, ascending; what touches is joined.
-func openOf(rs []GapRange, class string) []report.Range {
-	var open []report.Range
+func openOf(rs []GapRange, class string) []diode.Range {
+	var open []diode.Range
 	for _, r := range rs {
 		if r.Class == class && r.State == GapOpen && r.Resendable && r.Last >= r.First {
-			open = append(open, report.Range{First: r.First, Last: r.Last})
+			open = append(open, diode.Range{First: r.First, Last: r.Last})
 		}
 	}
-	slices.SortFunc(open, func(a, b report.Range) int { return cmp.Compare(a.First, b.First) })
-	var joined []report.Range
-	for _, r := range open {
-		if n := len(joined); n > 0 && r.First <= joined[n-1].Last+1 {
-			joined[n-1].Last = max(joined[n-1].Last, r.Last)
-			continue
-		}
-		joined = append(joined, r)
-	}
-	return joined
+	return diode.Merge(open)
 }
