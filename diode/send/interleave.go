@@ -6,6 +6,10 @@ import "time"
 // leave (design).
 const interleaveHold = 20 * time.Millisecond
 
+// backlogHold is how long they wait while the source has more: far above the
+// time that a group takes to fill, and below what an operator notices (ours).
+const backlogHold = 500 * time.Millisecond
+
 // interleaver lets the frames of several full blocks alternate on the wire, so
 // that a burst of losses is shared among them. With depth 1 it is not used.
 type interleaver struct {

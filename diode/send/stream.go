@@ -40,6 +40,7 @@ type stream struct {
 	next    uint64 // number of the next block
 	inter   interleaver
 	wroteAt time.Time // when data were last put into a block
+	begun   uint64    // newest sequence that was begun for the first time
 	spread  spreader
 	out     output
 	copies  copies
@@ -156,6 +157,7 @@ func (st *stream) leaveOut(f fed) {
 func (st *stream) beginNew(f fed, now time.Time) {
 	b := f.batch
 	st.marks.start(b)
+	st.begun = b.Seq
 	st.start(b, first, f.buf, !st.copies.repeats())
 	st.copies.sent(b, now)
 	st.stats.batches.Add(1)

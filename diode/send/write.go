@@ -85,9 +85,19 @@ func (st *stream) closeAt() time.Time {
 
 // flushAt is when full blocks leave although their group is not complete: soon
 // after data have stopped to come. While they come the group waits longer,
-// because one that is cut short shares a burst of losses among fewer blocks.
+// because one that is cut short shares a burst of losses among fewer blocks;
+// longest while the source has more and this process only does not get to it.
 func (st *stream) flushAt() time.Time {
+	if st.backlog() {
+		return st.inter.since.Add(backlogHold)
+	}
 	return earlier(st.inter.since.Add(busyFactor*interleaveHold), st.wroteAt.Add(interleaveHold))
+}
+
+// backlog says whether the source has batches that have not been begun.
+func (st *stream) backlog() bool {
+	_, next, _ := st.source.Bounds()
+	return st.cur.active || st.begun+1 < next
 }
 
 // deadline is when due has something to do, if nothing new comes.
