@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/sluice-gateway/sluice/test/bench/procs"
+	"github.com/sluice-gateway/sluice/test/bench/sheet"
 )
 
 // conditions are what a figure means nothing without.
@@ -27,12 +28,12 @@ var fsNames = map[int64]string{0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "b
 func setup(ctx context.Context, o options, l *lab) *conditions {
 	c := &conditions{}
 	add := func(format string, args ...any) { c.lines = append(c.lines, fmt.Sprintf(format, args...)) }
-	add("machine: %s, %d cores, %s, load average at the start %s", cpuModel(), runtime.NumCPU(), firstLine(readFile("/proc/sys/kernel/osrelease")), loadAverage())
+	add("machine: %s, %d cores, %s, load average at the start %s", sheet.CPUModel(), runtime.NumCPU(), sheet.FirstLine(sheet.ReadFile("/proc/sys/kernel/osrelease")), sheet.LoadAverage())
 	add("disk: %s; sluice syncs before it acknowledges and before its sink does, rsyslog does not", fileSystem(l.root))
 	add("writing 1 GB to a new file costs this machine %s of CPU time: a virtual machine may pay for the first use of memory", writeCost(l.root))
 	add("versions: %s, %s; this program %s", version(ctx, l.bin+"/sluice", "version"), version(ctx, l.rsyslogd, "-v"), runtime.Version())
-	add("privilege: %s, net.core.rmem_max %s", privilege(), firstLine(readFile("/proc/sys/net/core/rmem_max")))
-	add("link: UDP over lo between two processes, MTU of frames 1500 (interface %s), rate %s, parity 25%% at least, no loss injected", firstLine(readFile("/sys/class/net/lo/mtu")), o.linkRate)
+	add("privilege: %s, net.core.rmem_max %s", privilege(), sheet.FirstLine(sheet.ReadFile("/proc/sys/net/core/rmem_max")))
+	add("link: UDP over lo between two processes, MTU of frames 1500 (interface %s), rate %s, parity 25%% at least, no loss injected", sheet.FirstLine(sheet.ReadFile("/sys/class/net/lo/mtu")), o.linkRate)
 	add("load: %d messages of 280 bytes (RFC 5424, octet counting) per round over %d TLS connection(s) in writes of 16 KiB; seed %d", o.count, o.connections, o.seed)
 	add("datagrams: %d per second of 280 bytes for %v; times: %d messages per second for %v, one per write", o.udpRate, o.udpFor, o.latencyRate, o.latencyFor)
 	add("CPU time: user and system of every process of a side from /proc/PID/stat, plugins included, from ready to the last line; memory: sum of VmHWM")
@@ -60,33 +61,6 @@ func (c *conditions) all() []string {
 		}
 	}
 	return out
-}
-
-func readFile(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "unknown"
-	}
-	return string(b)
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return strings.TrimSpace(line)
-}
-
-func cpuModel() string {
-	for line := range strings.Lines(readFile("/proc/cpuinfo")) {
-		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-func loadAverage() string {
-	fields := strings.Fields(readFile("/proc/loadavg"))
-	return strings.Join(fields[:min(3, len(fields))], " ")
 }
 
 func privilege() string {
@@ -145,6 +119,6 @@ func version(ctx context.Context, program, arg string) string {
 	if err != nil {
 		return program + ": version unknown"
 	}
-	line := strings.Join(strings.Fields(firstLine(string(b))), " ")
+	line := strings.Join(strings.Fields(sheet.FirstLine(string(b))), " ")
 	return strings.TrimSuffix(line, " compiled with:")
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-gateway/sluice/test/bench/sheet"
 )
 
 // The document holds the tables between these two lines; what stands around them is written by hand.
@@ -19,31 +19,6 @@ const (
 type report struct {
 	setup                   *conditions
 	tls, many, latency, udp []round
-}
-
-// spread is the median of some rounds, with the lowest and the highest.
-type spread struct{ median, low, high float64 }
-
-func spreadOf(rounds []round, of func(round) float64) spread {
-	var values []float64
-	for _, r := range rounds {
-		values = append(values, of(r))
-	}
-	if len(values) == 0 {
-		return spread{}
-	}
-	slices.Sort(values)
-	mid := len(values) / 2
-	median := values[mid]
-	if len(values)%2 == 0 {
-		median = (values[mid-1] + values[mid]) / 2
-	}
-	return spread{median: median, low: values[0], high: values[len(values)-1]}
-}
-
-// text writes median (low–high) with a format for one number.
-func (s spread) text(format string) string {
-	return fmt.Sprintf(format+" ("+format+"–"+format+")", s.median, s.low, s.high)
 }
 
 func ofSide(rounds []round, side string) []round {
@@ -103,19 +78,19 @@ func (r *report) tables() string {
 func rowTLS(rs []round) []string {
 	wire := "no link"
 	if rs[0].figures.wireBytes > 0 {
-		wire = spreadOf(rs, round.wire).text("%.3f")
+		wire = sheet.SpreadOf(rs, round.wire).Text("%.3f")
 	}
 	return append([]string{
-		spreadOf(rs, round.rate).text("%.0f"), spreadOf(rs, round.mbps).text("%.1f"), spreadOf(rs, round.cpuPerGB).text("%.2f"),
-		spreadOf(rs, round.peakMB).text("%.0f"), wire,
+		sheet.SpreadOf(rs, round.rate).Text("%.0f"), sheet.SpreadOf(rs, round.mbps).Text("%.1f"), sheet.SpreadOf(rs, round.cpuPerGB).Text("%.2f"),
+		sheet.SpreadOf(rs, round.peakMB).Text("%.0f"), wire,
 	}, accounts(rs)...)
 }
 
 func rowLatency(rs []round) []string {
 	return []string{
-		spreadOf(rs, func(r round) float64 { return r.sent.Times.P50.Seconds() * 1e3 }).text("%.1f"),
-		spreadOf(rs, func(r round) float64 { return r.sent.Times.P99.Seconds() * 1e3 }).text("%.1f"),
-		spreadOf(rs, func(r round) float64 { return r.sent.Times.Max.Seconds() * 1e3 }).text("%.1f"),
+		sheet.SpreadOf(rs, func(r round) float64 { return r.sent.Times.P50.Seconds() * 1e3 }).Text("%.1f"),
+		sheet.SpreadOf(rs, func(r round) float64 { return r.sent.Times.P99.Seconds() * 1e3 }).Text("%.1f"),
+		sheet.SpreadOf(rs, func(r round) float64 { return r.sent.Times.Max.Seconds() * 1e3 }).Text("%.1f"),
 		fmt.Sprintf("%.0f", sum(rs, round.lost)),
 	}
 }
@@ -127,7 +102,7 @@ func rowUDP(rs []round) []string {
 	}
 	return append([]string{
 		fmt.Sprintf("%.0f", sum(rs, func(r round) float64 { return float64(r.sent.Count) })),
-		spreadOf(rs, lostPercent).text("%.2f"), counted,
+		sheet.SpreadOf(rs, lostPercent).Text("%.2f"), counted,
 	}, accounts(rs)[1:]...)
 }
 
@@ -147,42 +122,32 @@ func (r *report) result() string {
 	fields := []string{"RESULT"}
 	add := func(name, format string, v float64) { fields = append(fields, fmt.Sprintf("%s="+format, name, v)) }
 	if ours := ofSide(r.tls, "sluice"); len(ours) > 0 {
-		add("events_per_s", "%.0f", spreadOf(ours, round.rate).median)
-		add("goodput_mbps", "%.1f", 8*spreadOf(ours, round.mbps).median)
-		add("cpu_s_per_gb", "%.2f", spreadOf(ours, round.cpuPerGB).median)
-		add("peak_mb", "%.0f", spreadOf(ours, round.peakMB).median)
-		add("wire_per_byte", "%.3f", spreadOf(ours, round.wire).median)
+		add("events_per_s", "%.0f", sheet.SpreadOf(ours, round.rate).Median)
+		add("goodput_mbps", "%.1f", 8*sheet.SpreadOf(ours, round.mbps).Median)
+		add("cpu_s_per_gb", "%.2f", sheet.SpreadOf(ours, round.cpuPerGB).Median)
+		add("peak_mb", "%.0f", sheet.SpreadOf(ours, round.peakMB).Median)
+		add("wire_per_byte", "%.3f", sheet.SpreadOf(ours, round.wire).Median)
 		add("lost", "%.0f", sum(ours, round.lost))
 		add("twice", "%.0f", sum(ours, func(r round) float64 { return float64(r.arrived.Twice) }))
 		add("altered", "%.0f", sum(ours, func(r round) float64 { return float64(r.arrived.Altered) }))
 		if theirs := ofSide(r.tls, "rsyslog"); len(theirs) > 0 {
-			add("ratio_vs_rsyslog", "%.3f", spreadOf(ours, round.rate).median/spreadOf(theirs, round.rate).median)
-			add("rsyslog_cpu_s_per_gb", "%.2f", spreadOf(theirs, round.cpuPerGB).median)
+			add("ratio_vs_rsyslog", "%.3f", sheet.SpreadOf(ours, round.rate).Median/sheet.SpreadOf(theirs, round.rate).Median)
+			add("rsyslog_cpu_s_per_gb", "%.2f", sheet.SpreadOf(theirs, round.cpuPerGB).Median)
 			add("rsyslog_lost", "%.0f", sum(theirs, round.lost))
 		}
 	}
 	for _, side := range sidesIn(r.latency) {
 		rs := ofSide(r.latency, side)
-		add(side+"_p50_ms", "%.1f", spreadOf(rs, func(r round) float64 { return r.sent.Times.P50.Seconds() * 1e3 }).median)
-		add(side+"_p99_ms", "%.1f", spreadOf(rs, func(r round) float64 { return r.sent.Times.P99.Seconds() * 1e3 }).median)
+		add(side+"_p50_ms", "%.1f", sheet.SpreadOf(rs, func(r round) float64 { return r.sent.Times.P50.Seconds() * 1e3 }).Median)
+		add(side+"_p99_ms", "%.1f", sheet.SpreadOf(rs, func(r round) float64 { return r.sent.Times.P99.Seconds() * 1e3 }).Median)
 	}
 	for _, side := range sidesIn(r.udp) {
-		add(side+"_udp_lost_percent", "%.2f", spreadOf(ofSide(r.udp, side), lostPercent).median)
+		add(side+"_udp_lost_percent", "%.2f", sheet.SpreadOf(ofSide(r.udp, side), lostPercent).Median)
 	}
 	return strings.Join(fields, " ")
 }
 
 // write puts the tables between the marks of a document.
 func (r *report) write(path string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := bytes.Cut(old, []byte(markBegin))
-	_, after, ended := bytes.Cut(rest, []byte(markEnd))
-	if !found || !ended {
-		return fmt.Errorf("%s: no lines %q and %q to write between", path, markBegin, markEnd)
-	}
-	text := string(before) + markBegin + "\n" + r.tables() + "\n" + markEnd + string(after)
-	return os.WriteFile(path, []byte(text), 0o644)
+	return sheet.Replace(path, markBegin, markEnd, r.tables())
 }

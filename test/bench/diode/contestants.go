@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-gateway/sluice/test/bench/sheet"
 )
 
 const (
@@ -73,7 +75,7 @@ func (l *lab) udpcast(x row) (contestant, bool) {
 			"--autostart", strconv.Itoa(udpcastGreetings), "--rexmit-hello-interval", strconv.Itoa(udpcastInterval),
 		},
 		receive: []string{
-			"udp-receiver", "--nokbd", "--no-progress", "--nosync", "--interface", x.path.farIf, "--portbase", port, "--rcvbuf", firstLine(readFile(rmemMax)),
+			"udp-receiver", "--nokbd", "--no-progress", "--nosync", "--interface", x.path.farIf, "--portbase", port, "--rcvbuf", sheet.FirstLine(sheet.ReadFile(rmemMax)),
 		},
 	}, true
 }

@@ -3,17 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+
+	"github.com/sluice-gateway/sluice/test/bench/sheet"
 )
 
 // setup says what a figure means nothing without.
 func setup(ctx context.Context, o options) []string {
 	onOff := map[bool]string{true: "on", false: "off"}
 	return []string{
-		fmt.Sprintf("machine: %s, %d cores for both ends, %s, load average at the start %s", cpuModel(), runtime.NumCPU(), firstLine(readFile("/proc/sys/kernel/osrelease")), loadAverage()),
+		fmt.Sprintf("machine: %s, %d cores for both ends, %s, load average at the start %s", sheet.CPUModel(), runtime.NumCPU(), sheet.FirstLine(sheet.ReadFile("/proc/sys/kernel/osrelease")), sheet.LoadAverage()),
 		fmt.Sprintf("versions: this program and sluice %s, %s, %s", runtime.Version(), version(ctx, "udp-sender", "udpcast", "dpkg-query", "-W", "-f", "udpcast ${Version}", "udpcast"), version(ctx, "iperf3", "iperf3", "iperf3", "--version")),
 		"namespaces: sender and receiver each in its own, joined by veth; nothing can return (nftables drops what the far end sends, neighbours are static); iperf3 gets a way back",
 		"sending interface: software segmentation (tso, gso and tx-udp-segmentation off), as a card without offload; nothing larger than the MTU is on a cable",
@@ -21,7 +22,7 @@ func setup(ctx context.Context, o options) []string {
 		"loss: nftables in a third namespace between the two, its ports with gso, gro and tso off; 40,000 or more numbered datagrams in bursts of 40 show share and mean run of the losses before a row is measured; bursts stand in the middle of their period",
 		fmt.Sprintf("payload: random bytes, seed %d, read from and written to a tmpfs; %d MB per run, %d MB for udpcast; a run is intact when the SHA-256 of all is the same", o.seed, o.size/mb, o.peerSize/mb),
 		fmt.Sprintf("sluice: sealed with AES-256-GCM, batches of %d KiB, 192+32 shards of 1408 bytes at MTU 1500 and 8896 at 9000, receive buffer 64 MiB; in-order delivery", batchBytes>>10),
-		fmt.Sprintf("udpcast: --async, --max-bitrate %s (2148m and more hang), blocks of 1456 bytes at most whatever the MTU, --rcvbuf %s (net.core.rmem_max); nothing sealed", udpcastRate, firstLine(readFile(rmemMax))),
+		fmt.Sprintf("udpcast: --async, --max-bitrate %s (2148m and more hang), blocks of 1456 bytes at most whatever the MTU, --rcvbuf %s (net.core.rmem_max); nothing sealed", udpcastRate, sheet.FirstLine(sheet.ReadFile(rmemMax))),
 		"MB/s: from the first to the last growth of the output; CPU: user and system time of both processes (wait4), reading and writing the payload included, all at nice -10; wire: bytes that left the sending interface, Ethernet header included, per byte of payload",
 		rateText(o),
 	}
@@ -34,33 +35,6 @@ func rateText(o options) string {
 	return fmt.Sprintf("rate of the link: per row the highest at which trials of %v and then a whole run lose nothing, in steps of %.1f", trialSpan, rateUp)
 }
 
-func readFile(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "unknown"
-	}
-	return string(b)
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return strings.TrimSpace(line)
-}
-
-func cpuModel() string {
-	for line := range strings.Lines(readFile("/proc/cpuinfo")) {
-		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-func loadAverage() string {
-	fields := strings.Fields(readFile("/proc/loadavg"))
-	return strings.Join(fields[:min(3, len(fields))], " ")
-}
-
 // version asks a command what a program is, when the program is there.
 func version(ctx context.Context, program, name string, command ...string) string {
 	if _, err := exec.LookPath(program); err != nil {
@@ -70,5 +44,5 @@ func version(ctx context.Context, program, name string, command ...string) strin
 	if err != nil {
 		return name + " of unknown version"
 	}
-	return strings.Join(strings.Fields(firstLine(string(b))), " ")
+	return strings.Join(strings.Fields(sheet.FirstLine(string(b))), " ")
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-gateway/sluice/test/bench/sheet"
 )
 
 // The document holds the tables between these two lines; what stands around them is written by hand.
@@ -23,31 +23,6 @@ type report struct {
 	broken []run
 	times  []*result
 	idle   []idle
-}
-
-// spread is the median of some values, with the lowest and the highest.
-type spread struct{ median, low, high float64 }
-
-func spreadOf[T any](list []T, of func(T) float64) spread {
-	values := make([]float64, 0, len(list))
-	for _, x := range list {
-		values = append(values, of(x))
-	}
-	if len(values) == 0 {
-		return spread{}
-	}
-	slices.Sort(values)
-	mid := len(values) / 2
-	median := values[mid]
-	if len(values)%2 == 0 {
-		median = (values[mid-1] + values[mid]) / 2
-	}
-	return spread{median: median, low: values[0], high: values[len(values)-1]}
-}
-
-// text writes median (low–high) with a format for one number.
-func (s spread) text(format string) string {
-	return fmt.Sprintf(format+" ("+format+"–"+format+")", s.median, s.low, s.high)
 }
 
 // of returns the runs of one contestant.
@@ -130,7 +105,7 @@ func (r *result) cells(name string) []string {
 	setting, repaired := "FEC "+r.row.fec, "–"
 	if all[0].near.Shape != "" {
 		setting = fmt.Sprintf("%s, depth %d, %.2f Gbit/s", all[0].near.Shape, max(r.row.link.Interleave, 1), float64(r.rate)/gbit)
-		repaired = spreadOf(all, func(x run) float64 { return float64(x.far.Repaired) }).text("%.0f")
+		repaired = sheet.SpreadOf(all, func(x run) float64 { return float64(x.far.Repaired) }).Text("%.0f")
 	}
 	if name != "sluice" && name != "udpcast" {
 		setting = "by hand"
@@ -140,15 +115,15 @@ func (r *result) cells(name string) []string {
 		cells = append(cells, "–", "–", "–", "–", "–")
 	} else {
 		cells = append(
-			cells, spreadOf(good, run.mbps).text("%.0f"), spreadOf(good, run.cpuPerGB).text("%.2f"), fmt.Sprintf("%.2f", spreadOf(good, run.txPerGB).median),
-			fmt.Sprintf("%.2f", spreadOf(good, run.rxPerGB).median), fmt.Sprintf("%.2f", spreadOf(good, run.softPerGB).median),
+			cells, sheet.SpreadOf(good, run.mbps).Text("%.0f"), sheet.SpreadOf(good, run.cpuPerGB).Text("%.2f"), fmt.Sprintf("%.2f", sheet.SpreadOf(good, run.txPerGB).Median),
+			fmt.Sprintf("%.2f", sheet.SpreadOf(good, run.rxPerGB).Median), fmt.Sprintf("%.2f", sheet.SpreadOf(good, run.softPerGB).Median),
 		)
 	}
 	wire := "–"
 	if len(good) > 0 {
-		wire = fmt.Sprintf("%.3f", spreadOf(good, run.wireRatio).median)
+		wire = fmt.Sprintf("%.3f", sheet.SpreadOf(good, run.wireRatio).Median)
 	}
-	return append(cells, wire, repaired, spreadOf(all, func(x run) float64 { return float64(x.drops) }).text("%.0f"))
+	return append(cells, wire, repaired, sheet.SpreadOf(all, func(x run) float64 { return float64(x.drops) }).Text("%.0f"))
 }
 
 func (r *report) limitTable() string {
@@ -166,8 +141,8 @@ func (r *report) limitTable() string {
 	for _, k := range order {
 		list := slices.DeleteFunc(slices.Clone(r.limits), func(x limit) bool { return kind{x.name, x.mtu} != k })
 		lines = append(lines, fmt.Sprintf("| %s | %d | %d | %s | %s | %.2f | %.2f |", k.name, k.mtu, len(list),
-			spreadOf(list, func(x limit) float64 { return x.delivered }).text("%.0f"), spreadOf(list, func(x limit) float64 { return x.sent }).text("%.0f"),
-			spreadOf(list, func(x limit) float64 { return x.tx }).median, spreadOf(list, func(x limit) float64 { return x.rx }).median))
+			sheet.SpreadOf(list, func(x limit) float64 { return x.delivered }).Text("%.0f"), sheet.SpreadOf(list, func(x limit) float64 { return x.sent }).Text("%.0f"),
+			sheet.SpreadOf(list, func(x limit) float64 { return x.tx }).Median, sheet.SpreadOf(list, func(x limit) float64 { return x.rx }).Median))
 	}
 	return table("What the machine can do: datagrams without repair, order or seal", "yardstick | MTU | runs | MB/s delivered | MB/s sent | tx CPU s/GB delivered | rx", lines)
 }
@@ -183,7 +158,7 @@ func (r *report) brokenTable() string {
 // account says what became of every batch of a run.
 func (x run) account() []string {
 	if x.far.Shape == "" && len(x.far.Delivered) == 0 {
-		return []string{fmt.Sprintf("%d of %d bytes written", x.arrived, x.size), "–", "–", "–", "–", "session lost: " + firstLine(x.ended)}
+		return []string{fmt.Sprintf("%d of %d bytes written", x.arrived, x.size), "–", "–", "–", "–", "session lost: " + sheet.FirstLine(x.ended)}
 	}
 	total := uint64((x.size + batchBytes - 1) / batchBytes)
 	got, lost := count(x.far.Delivered), count(x.far.Lost)
@@ -209,17 +184,7 @@ func (r *report) timesTable() string {
 
 // write puts the tables between the marks of a document.
 func (r *report) write(path string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := bytes.Cut(old, []byte(markBegin))
-	_, after, ended := bytes.Cut(rest, []byte(markEnd))
-	if !found || !ended {
-		return fmt.Errorf("%s: no lines %q and %q to write between", path, markBegin, markEnd)
-	}
-	text := string(before) + markBegin + "\n" + r.tables() + "\n" + markEnd + string(after)
-	return os.WriteFile(path, []byte(text), 0o644)
+	return sheet.Replace(path, markBegin, markEnd, r.tables())
 }
 
 // result is one line for scripts. goodput_mbps is payload delivered in Mbit/s, lost counts batches.
@@ -236,7 +201,7 @@ func (r *report) result() string {
 		add(name+"_p99_ms", "%.1f", p.p99.Seconds()*1e3)
 	}
 	if len(r.idle) > 0 {
-		add("idle_core_percent", "%.2f", spreadOf(r.idle, func(x idle) float64 { return x.percent(x.tx + x.rx) }).median)
+		add("idle_core_percent", "%.2f", sheet.SpreadOf(r.idle, func(x idle) float64 { return x.percent(x.tx + x.rx) }).Median)
 	}
 	return strings.Join(fields, " ")
 }
@@ -249,9 +214,9 @@ func word(name string) string {
 
 func (r *report) resultThroughput(add func(name, format string, v float64)) {
 	ours := r.rows[0].of("sluice")
-	goodput := spreadOf(intact(ours), run.mbps).median
+	goodput := sheet.SpreadOf(intact(ours), run.mbps).Median
 	add("goodput_mbps", "%.1f", 8*goodput)
-	add("cpu_s_per_gb", "%.2f", spreadOf(intact(ours), run.cpuPerGB).median)
+	add("cpu_s_per_gb", "%.2f", sheet.SpreadOf(intact(ours), run.cpuPerGB).Median)
 	lost := uint64(0)
 	for _, x := range r.rows {
 		for _, y := range x.of("sluice") {
@@ -259,15 +224,15 @@ func (r *report) resultThroughput(add func(name, format string, v float64)) {
 		}
 	}
 	add("lost", "%.0f", float64(lost))
-	add("wire_ratio", "%.3f", spreadOf(intact(ours), run.wireRatio).median)
+	add("wire_ratio", "%.3f", sheet.SpreadOf(intact(ours), run.wireRatio).Median)
 	if theirs := intact(r.rows[0].of("udpcast")); len(theirs) > 0 {
-		add("ratio_vs_udpcast", "%.2f", goodput/spreadOf(theirs, run.mbps).median)
-		add("udpcast_cpu_s_per_gb", "%.2f", spreadOf(theirs, run.cpuPerGB).median)
+		add("ratio_vs_udpcast", "%.2f", goodput/sheet.SpreadOf(theirs, run.mbps).Median)
+		add("udpcast_cpu_s_per_gb", "%.2f", sheet.SpreadOf(theirs, run.cpuPerGB).Median)
 	}
 	if len(r.limits) > 0 {
-		add("ratio_vs_raw", "%.2f", goodput/spreadOf(r.limits[:1], func(x limit) float64 { return x.delivered }).median)
+		add("ratio_vs_raw", "%.2f", goodput/sheet.SpreadOf(r.limits[:1], func(x limit) float64 { return x.delivered }).Median)
 	}
 	for _, x := range r.rows[1:] {
-		add(word(x.row.name)+"_mbps", "%.1f", 8*spreadOf(intact(x.of("sluice")), run.mbps).median)
+		add(word(x.row.name)+"_mbps", "%.1f", 8*sheet.SpreadOf(intact(x.of("sluice")), run.mbps).Median)
 	}
 }
