@@ -102,9 +102,9 @@ func (c *connection) take(ctx context.Context, r *reader, n int) error {
 func (c *connection) pass(ctx context.Context, recs []sdk.Record) error {
 	for len(recs) > 0 {
 		n, critical := c.sorter.cut(recs)
-		w, counters := c.service.writers.bulk, c.service.counters
+		w, counters := c.service.writers.Bulk, c.service.counters
 		if critical {
-			w = c.service.writers.critical
+			w = c.service.writers.Critical
 		}
 		if _, err := w.Write(ctx, c.from, recs[:n]); err != nil {
 			return err

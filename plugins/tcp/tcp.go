@@ -92,7 +92,7 @@ func (r *Receiver) service(out sdk.Intake) (*service, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	threshold, _ := severity.ParseThreshold(r.config.Critical) // Configure has checked it
-	w, err := newWriters(out, r.setup, threshold)
+	w, err := sdk.NewWriters(out, r.setup, !threshold.Never())
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ type service struct {
 	config    config
 	tls       *tls.Config // nil for clear text
 	threshold severity.Threshold
-	writers   writers
+	writers   sdk.Writers
 	log       *slog.Logger
 	notices   *notices
 	counters  *counters
@@ -123,7 +123,7 @@ func (s *service) run(ctx context.Context, l net.Listener, g *drain.Gate) error 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var writing, accepting sync.WaitGroup
-	for _, w := range s.writers.all() {
+	for _, w := range s.writers.All() {
 		writing.Go(func() { stop(w.Run(ctx)) })
 	}
 	accepting.Go(func() {
@@ -168,7 +168,7 @@ func (s *service) finish(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	if err := s.writers.flush(ctx); err != nil && ctx.Err() == nil {
+	if err := s.writers.Flush(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	return nil

@@ -71,7 +71,7 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 	setup, conf := r.setup, r.config
 	r.mu.Unlock()
 	threshold, _ := severity.ParseThreshold(conf.Critical) // Configure has checked it
-	w, err := newWriters(out, setup, threshold)
+	w, err := sdk.NewWriters(out, setup, !threshold.Never())
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 	defer packets.Close() //nolint:errcheck // nothing is written to it
 	work, stop := context.WithCancelCause(work)
 	var writing sync.WaitGroup
-	for _, one := range w.all() {
+	for _, one := range w.All() {
 		writing.Go(func() { stop(one.Run(work)) })
 	}
 	f := &flow{packets: packets, writers: w, threshold: threshold, kind: conf.kind()}
@@ -98,7 +98,7 @@ func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake)
 // flow is one Run: datagrams on their way to the core.
 type flow struct {
 	packets   sdk.PacketReader
-	writers   writers
+	writers   sdk.Writers
 	threshold severity.Threshold
 	kind      sdk.Kind
 	records   [2][]sdk.Record // of one Write, by class, used again
@@ -120,7 +120,7 @@ func (f *flow) run(ctx context.Context, asked <-chan struct{}) error {
 	if err := f.read(ctx); err != nil {
 		return err
 	}
-	if err := f.writers.flush(ctx); err != nil && ctx.Err() == nil {
+	if err := f.writers.Flush(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	return nil
@@ -156,7 +156,7 @@ func (f *flow) pass(ctx context.Context, grams []sdk.Datagram) error {
 			}
 		}
 		f.records = [2][]sdk.Record{sdk.ClassBulk: bulk, sdk.ClassCritical: critical}
-		if err := f.writers.write(ctx, bulk, critical); err != nil {
+		if err := write(ctx, f.writers, bulk, critical); err != nil {
 			return err
 		}
 	}
