@@ -435,6 +435,19 @@ func TestASenderWhoseStateWentBackIsAcceptedByHand(t *testing.T) {
 	if err != nil || got.Pairing != "test" || got.Was <= got.Floor {
 		t.Fatalf("%+v %v", got, err)
 	}
+	// What the refused session carried is gone when it was sent before the operator spoke: then it is named.
+	eventually(t, "there or named", func() bool {
+		return len(r.arrived(t, "a.txt")) == 10 || r.totals(t).Open.Records == 5
+	})
+	if r.totals(t).Open.Records > 0 {
+		report, err := r.client("far").GapReport(t.Context(), "d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.client("near").Resend(t.Context(), console.ResendRequest{Link: "d", Report: report}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r.whole(t, "a.txt", numbered(0, 10))
 	stop()
 }
