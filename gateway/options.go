@@ -57,7 +57,7 @@ func guardPolicy(v config.NodeView) guard.Policy {
 	for _, l := range v.Send {
 		s := l.Diode.Send
 		p.DiodeTX = append(p.DiodeTX, s.Interface)
-		p.SendEnds = append(p.SendEnds, guard.SendEnd{Interface: s.Interface, Destination: s.Destination, MAC: s.DestinationMAC, MTU: s.MTU})
+		p.SendEnds = append(p.SendEnds, guard.SendEnd{Interface: s.Interface, Source: s.Source, Destination: s.Destination, MAC: s.DestinationMAC, MTU: s.MTU})
 	}
 	for _, l := range v.Receive {
 		p.DiodeRX = append(p.DiodeRX, l.Diode.Receive.Interface)

@@ -15,6 +15,9 @@ type Decision struct {
 	Role      Role
 	Reason    string // in words
 	Addresses []netip.Prefix
+	Loopback  bool
+	// Rules are those of the policy that name this interface.
+	Rules []string
 }
 
 // verdict is a decision with what the guard needs to act on it.
@@ -56,7 +59,8 @@ func decide(p Policy, links []link, mem *memory) []verdict {
 
 func (s scene) judge(l link) verdict {
 	v := verdict{link: l, id: l.identity(), Decision: Decision{
-		Index: l.index, Name: l.name, MAC: l.mac, Up: l.up, Addresses: l.addrs,
+		Index: l.index, Name: l.name, MAC: l.mac, Up: l.up, Addresses: l.addrs, Loopback: l.loopback,
+		Rules: s.naming(l),
 	}}
 	if reason, ok := s.watched[l.index]; ok {
 		v.Role, v.Reason = Monitoring, reason
@@ -66,6 +70,15 @@ func (s scene) judge(l link) verdict {
 	_, v.diodeRX = s.rx[l.index]
 	v.Role, v.Reason = s.role(l, v)
 	return v
+}
+
+// naming lists the rules that name an interface, each once.
+func (s scene) naming(l link) []string {
+	p := s.policy
+	rules := slices.Concat(p.Monitoring, p.Service, p.DiodeTX, p.DiodeRX)
+	return slices.Compact(slices.Sorted(slices.Values(slices.DeleteFunc(rules, func(rule string) bool {
+		return len(match(rule, []link{l})) == 0
+	}))))
 }
 
 func (s scene) role(l link, v verdict) (Role, string) {

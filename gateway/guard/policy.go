@@ -36,6 +36,20 @@ func (r Role) String() string {
 	}
 }
 
+// MarshalText writes the word.
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads the word.
+func (r *Role) UnmarshalText(text []byte) error {
+	for known := Closed; known <= DiodeRX; known++ {
+		if known.String() == string(text) {
+			*r = known
+			return nil
+		}
+	}
+	return fmt.Errorf("guard: %q is no role", text)
+}
+
 // Values of Policy.NewInterfaces.
 const (
 	NewClosed  = "closed"  // an interface that appears later carries nothing
@@ -65,6 +79,15 @@ type Policy struct {
 	// what the guard keeps in order for them. A link that is not named here
 	// is neither kept nor examined.
 	SendEnds []SendEnd
+	// ReceiveEnds are the links that arrive at the interfaces of DiodeRX.
+	ReceiveEnds []ReceiveEnd
+	// Ports are those of the receivers: the fence drops what arrives for them
+	// on any other interface than a service interface.
+	Ports []Port
+	// SingleBarrier accepts one egress drop instead of two, by an exception.
+	SingleBarrier bool
+	// Isolate moves monitoring points into a network namespace of their own.
+	Isolate bool
 }
 
 // Equal reports whether p and o ask for the same state. Order and repetition
@@ -73,7 +96,21 @@ func (p Policy) Equal(o Policy) bool {
 	return p.Node == o.Node && p.whenNew() == o.whenNew() &&
 		sameSet(p.Monitoring, o.Monitoring) && sameSet(p.Service, o.Service) &&
 		sameSet(p.DiodeTX, o.DiodeTX) && sameSet(p.DiodeRX, o.DiodeRX) &&
-		sameEnds(p.SendEnds, o.SendEnds)
+		sameEnds(p.SendEnds, o.SendEnds) && sameElements(p.ReceiveEnds, o.ReceiveEnds) && sameElements(p.Ports, o.Ports) &&
+		p.SingleBarrier == o.SingleBarrier && p.Isolate == o.Isolate
+}
+
+// sameElements compares without order and repetition.
+func sameElements[T comparable](a, b []T) bool {
+	in := func(all []T) func(T) bool { return func(x T) bool { return !slices.Contains(all, x) } }
+	return !slices.ContainsFunc(a, in(b)) && !slices.ContainsFunc(b, in(a))
+}
+
+// Fenced reports whether a node with this policy has interfaces that a fence
+// must stand before. A loopback interface needs none: what it carries never
+// leaves the machine.
+func (p Policy) Fenced(loopback func(rule string) bool) bool {
+	return slices.ContainsFunc(slices.Concat(p.Monitoring, p.DiodeTX, p.DiodeRX), func(rule string) bool { return !loopback(rule) })
 }
 
 // String prints the policy on one line.

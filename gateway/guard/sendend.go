@@ -13,6 +13,7 @@ import (
 // hardware address of the far end.
 type SendEnd struct {
 	Interface   string           // the rule that stands in Policy.DiodeTX
+	Source      netip.Addr       // that the link sends from; zero = any
 	Destination netip.AddrPort   // where the link sends to
 	MAC         net.HardwareAddr // of Destination, kept as a permanent neighbour; nil = such an entry exists already
 	MTU         int              // bytes of the largest IP packet that the link sends; 0 = not checked

@@ -1,0 +1,59 @@
+package fence
+
+import (
+	"net/netip"
+
+	"github.com/sluice-gateway/sluice/gateway/guard"
+)
+
+// Plan is the desired state: what stands before which interface.
+type Plan struct {
+	Targets []Target
+	// Ports are dropped on every interface that is not among Allowed. With
+	// Shut they are dropped everywhere: something has tripped.
+	Ports   []guard.Port
+	Allowed []int
+	Shut    bool
+}
+
+// Target is one fenced interface.
+type Target struct {
+	Index     int
+	Name, MAC string
+	Role      guard.Role // Monitoring, DiodeTX or DiodeRX
+	// Send may leave by a DiodeTX, Receive may arrive at a DiodeRX; nothing
+	// else may. On a capturing DiodeRX nothing may arrive at all: captures
+	// see frames before the drops.
+	Send, Receive []Flow
+}
+
+// Flow is UDP from an address to an address and port.
+type Flow struct {
+	Source netip.Addr // zero = any
+	Dest   netip.AddrPort
+}
+
+// Findings is what a look at the kernel found.
+type Findings struct {
+	Barriers []guard.Barrier
+	Input    guard.Check
+	// Breaches are what nobody can set right afterwards: frames have left,
+	// or could have left past every drop.
+	Breaches []Breach
+	// Drifts are what Apply sets right again.
+	Drifts []Drift
+}
+
+// Breach is a reason to trip.
+type Breach struct {
+	Index     int
+	Interface string
+	Cause     string
+}
+
+// Drift is a setting that is no longer as it was applied.
+type Drift struct {
+	Index     int
+	Interface string
+	What      string
+}
