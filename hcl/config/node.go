@@ -13,7 +13,22 @@ type Node struct {
 	MonitoringPoints  []string // names, alternative names, "mac:…" or "path:…"
 	ServiceInterfaces []string // empty: every interface that is nothing else
 	NewInterfaces     string   // "closed" or "service"
+	Isolate           string   // IsolateNone or IsolateNamespace
 	Spool             Spool
+	Sandbox           Sandbox
+}
+
+// Values of Node.Isolate.
+const (
+	IsolateNone      = "none"
+	IsolateNamespace = "namespace" // monitoring points live in a network namespace of their own
+)
+
+// Sandbox limits each plugin of a node.
+type Sandbox struct {
+	Memory    int64 // bytes
+	Processes int64 // processes and threads
+	CPUs      float64
 }
 
 // Spool is the durable queue of a node.
@@ -40,7 +55,9 @@ func decodeNode(s *section, name string) Node {
 		MonitoringPoints:  s.interfaces("monitoring_points"),
 		ServiceInterfaces: s.interfaces("service_interfaces"),
 		NewInterfaces:     get[string](s, "new_interfaces"),
+		Isolate:           get[string](s, "isolate"),
 		Spool:             decodeSpool(s.child("spool")),
+		Sandbox:           decodeSandbox(s.child("sandbox")),
 	}
 	for _, i := range n.MonitoringPoints {
 		if slices.Contains(n.ServiceInterfaces, i) {
@@ -49,6 +66,10 @@ func decodeNode(s *section, name string) Node {
 		}
 	}
 	return n
+}
+
+func decodeSandbox(s *section) Sandbox {
+	return Sandbox{Memory: get[int64](s, "memory"), Processes: get[int64](s, "processes"), CPUs: get[float64](s, "cpus")}
 }
 
 func decodeSpool(s *section) Spool {

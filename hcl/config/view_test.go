@@ -68,6 +68,9 @@ func TestDefaultsAndQuantities(t *testing.T) {
 	if near.Spool.WhenFull != "refuse" || far.Spool.WhenFull != "drop-new" || near.Spool.MaxSize != 10<<30 || near.Spool.SegmentSize != 64<<20 || near.NewInterfaces != "closed" {
 		t.Errorf("nodes %+v %+v", near, far)
 	}
+	if near.Isolate != config.IsolateNone || near.Sandbox != (config.Sandbox{Memory: 1 << 30, Processes: 256}) {
+		t.Errorf("node %+v", near)
+	}
 	r := c.Receiver("receiver.udp.r")
 	if !r.Enabled || r.Port != 5514 || r.MaxConnections != 2000 || r.Compression != "none" || r.Class != config.ClassBulk || r.Plugin != "udp" || r.Name != "r" {
 		t.Errorf("receiver %+v", r)

@@ -150,10 +150,26 @@ func nodeWord() blockWord {
 			},
 			{
 				name: "new_interfaces", typ: value.String, def: `"closed"`, enum: []string{"closed", "service"},
-				doc: "What an interface is that appears while Sluice runs: `closed` until it is named here or accepted, or `service` at once.",
+				doc: "What an interface is that was not there when Sluice first ran on this machine: `closed` until it is named here or accepted by `sluice interfaces accept`, or `service` at once.",
+			},
+			{
+				name: "isolate", typ: value.String, def: `"none"`, enum: []string{IsolateNone, IsolateNamespace},
+				doc: "`namespace` moves the monitoring points into a network namespace of their own, so that nothing else on this machine can reach them. A sensor on the same machine then does not see them, either.",
 			},
 		},
-		blocks: []blockWord{spoolWord()},
+		blocks: []blockWord{spoolWord(), sandboxWord()},
+	}
+}
+
+func sandboxWord() blockWord {
+	return blockWord{
+		name: "sandbox",
+		doc:  "What each plugin of the node may use. The limits need control groups that are delegated to Sluice, as its systemd unit does; `sluice status` names what is not held.",
+		attrs: []attributeWord{
+			{name: "memory", typ: value.Bytes, def: `"1GiB"`, min: new(float64(64 << 20)), doc: "Memory of one plugin. Above it the kernel ends the plugin, which is started again."},
+			{name: "processes", typ: value.Int, def: "256", min: new(float64(32)), max: new(float64(4096)), doc: "Processes and threads of one plugin."},
+			{name: "cpus", typ: value.Number, def: "0", min: new(float64(0)), max: new(float64(1024)), doc: "Processor cores that one plugin may keep busy, 0 for all."},
+		},
 	}
 }
 
