@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"github.com/sluice-gateway/sluice/gateway/guard"
 	"github.com/sluice-gateway/sluice/gateway/pluginhost"
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/hcl/config"
@@ -47,23 +46,6 @@ func Socket(stateDir, node string) string { return filepath.Join(stateDir, node,
 
 // spoolDir holds a directory per origin.
 func (g *Gateway) spoolDir() string { return filepath.Join(g.opts.nodeDir(), "spool") }
-
-// guardPolicy is the desired state of the node's interfaces.
-func guardPolicy(v config.NodeView) guard.Policy {
-	p := guard.Policy{
-		Node: v.Node.Name, Monitoring: v.Node.MonitoringPoints, Service: v.Node.ServiceInterfaces,
-		NewInterfaces: v.Node.NewInterfaces,
-	}
-	for _, l := range v.Send {
-		s := l.Diode.Send
-		p.DiodeTX = append(p.DiodeTX, s.Interface)
-		p.SendEnds = append(p.SendEnds, guard.SendEnd{Interface: s.Interface, Source: s.Source, Destination: s.Destination, MAC: s.DestinationMAC, MTU: s.MTU})
-	}
-	for _, l := range v.Receive {
-		p.DiodeRX = append(p.DiodeRX, l.Diode.Receive.Interface)
-	}
-	return p
-}
 
 // spoolOptions of a node, as they are without a link.
 func spoolOptions(n *config.Node) (spool.Options, error) {

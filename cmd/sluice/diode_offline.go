@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/sluice-gateway/sluice/diode/pairing"
+	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/gateway/guard"
 	"github.com/sluice-gateway/sluice/hcl/config"
@@ -40,7 +42,7 @@ func (o *diodeOptions) offline(ctx context.Context, node, link, dir string, caus
 	if view.Node == nil {
 		return append(facts, console.Fact{Name: "configuration", State: console.FactBad, Value: "has no node " + node, Remedy: "name one with --node"})
 	}
-	g, err := guard.New(guardPolicy(view), slog.New(slog.DiscardHandler))
+	g, err := guard.New(gateway.GuardPolicy(&gateway.Plan{Config: cfg}, node, time.Now()), slog.New(slog.DiscardHandler))
 	if err != nil { // an interface that is named and not there
 		facts = append(facts, console.Fact{Name: "interfaces", State: console.FactBad, Value: err.Error(), Remedy: "plug it in, or name another in the configuration"})
 	}
@@ -91,16 +93,4 @@ func diodeQuery(d *config.Diode, side pairing.Side) guard.DiodeQuery {
 	q.Receive, q.Interface, q.Address, q.Buffer = true, d.Receive.Interface, d.Receive.Listen, wantedBuffer
 	q.Capture = d.Receive.Capture == config.CapturePacket
 	return q
-}
-
-// guardPolicy is the desired state of a node's interfaces, as the node itself has it.
-func guardPolicy(v config.NodeView) guard.Policy {
-	p := guard.Policy{Node: v.Node.Name, Monitoring: v.Node.MonitoringPoints, Service: v.Node.ServiceInterfaces, NewInterfaces: v.Node.NewInterfaces}
-	for _, l := range v.Send {
-		p.DiodeTX = append(p.DiodeTX, l.Diode.Send.Interface)
-	}
-	for _, l := range v.Receive {
-		p.DiodeRX = append(p.DiodeRX, l.Diode.Receive.Interface)
-	}
-	return p
 }
