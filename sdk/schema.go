@@ -29,8 +29,12 @@ const (
 
 // Formats give a string attribute a meaning that the core acts on.
 const (
-	// FormatPath is a file path; a relative one is resolved against the state directory (Setup.Path).
+	// FormatPath is a file that the plugin reads; a relative one is resolved against the state directory (Setup.Path).
+	// The core lets the plugin see this file and no other.
 	FormatPath = "path"
+	// FormatOutput is a file that the plugin writes; a relative one is resolved likewise. The core makes its directory,
+	// which the plugin may then use as it likes: it must be of no other use.
+	FormatOutput = "output"
 	// FormatCertificate names a certificate that the core looks up and hands over in Setup.Certificates.
 	FormatCertificate = "certificate"
 	// FormatHostPort is "address:port".

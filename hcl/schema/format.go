@@ -30,7 +30,7 @@ func checkFormat(v any, format string) (text, advice string) {
 
 func checkText(s, format string) (text, advice string) {
 	switch format {
-	case sdk.FormatPath:
+	case sdk.FormatPath, sdk.FormatOutput:
 		if s == "" || len(s) >= maxPath || strings.ContainsRune(s, 0) {
 			return fmt.Sprintf("%.60q is not a file path", s), "write a path; a relative one begins in the state directory"
 		}
