@@ -93,7 +93,7 @@ func schema() sdk.Schema {
 		Doc: "Writes records to files, one JSON object per line. A record is delivered when it is on disk.",
 		Attributes: []sdk.Attribute{
 			{
-				Name: "path", Type: sdk.TypeString, Required: true, Format: sdk.FormatPath,
+				Name: "path", Type: sdk.TypeString, Required: true, Format: sdk.FormatOutput,
 				Doc: "The file. {date} in its name becomes the day (UTC) on which a record is written, so that each day has its own.",
 			},
 			{Name: "rotate_size", Type: sdk.TypeBytes, Default: "128MiB", Min: number(minRotateSize), Doc: "Closes a file before it grows beyond this: it is renamed to path.1, path.2 and so on, the highest number being the newest."},

@@ -201,6 +201,9 @@ func (s *store) prune() {
 func openLocked(path string, mode os.FileMode) (file, error) {
 	_, missing := os.Stat(path)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, mode)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("%w: this sink runs as user %d, to whom the file and its directory must belong", err, os.Geteuid())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -212,10 +215,19 @@ func openLocked(path string, mode os.FileMode) (file, error) {
 		return nil, fmt.Errorf("%s: lock: %w", path, err)
 	}
 	if missing != nil {
-		if err := syncDir(path); err != nil {
+		if err := settleNew(f, mode); err != nil {
 			_ = f.Close() // nothing was written
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+// settleNew gives a new file its permissions, of which the umask that plugins start with has left little, and makes
+// its name durable.
+func settleNew(f *os.File, mode os.FileMode) error {
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	return syncDir(f.Name())
 }

@@ -345,16 +345,19 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestModeAndDirectory: the permissions are those of mode, whatever umask the process was started with.
 func TestModeAndDirectory(t *testing.T) {
-	dir := t.TempDir()
-	s := newStore(t, filepath.Join(dir, "a/b/r.ndjson"))
-	s.mode = 0o600
-	if _, err := s.recover(written); err != nil {
-		t.Fatal(err)
-	}
-	mustAppend(t, s, lines(1, 2), written)
-	info, err := os.Stat(filepath.Join(dir, "a/b/r.ndjson"))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatalf("%v, %v", info.Mode(), err)
+	for _, mode := range []os.FileMode{0o600, 0o640, 0o666} {
+		dir := t.TempDir()
+		s := newStore(t, filepath.Join(dir, "a/b/r.ndjson"))
+		s.mode = mode
+		if _, err := s.recover(written); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, s, lines(1, 2), written)
+		info, err := os.Stat(filepath.Join(dir, "a/b/r.ndjson"))
+		if err != nil || info.Mode().Perm() != mode {
+			t.Fatalf("%v, %v, want %v", info.Mode(), err, mode)
+		}
 	}
 }

@@ -50,6 +50,9 @@ func configError(attribute string, err error) error {
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		err = fmt.Errorf("%s: %w", path.Path, path.Err)
 	}
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w: receivers run as user %d, who must be allowed to read it", err, os.Geteuid())
+	}
 	return &sdk.Error{Code: sdk.CodeConfig, Detail: err.Error(), Path: []string{"tls", attribute}}
 }
 
