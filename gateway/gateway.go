@@ -63,7 +63,7 @@ func (g *Gateway) open(ctx context.Context) error {
 	if err := privateDir(g.opts.nodeDir()); err != nil {
 		return fmt.Errorf("state directory %s: %w", g.opts.nodeDir(), err)
 	}
-	gd, err := guard.New(GuardPolicy(g.opts.Plan, g.opts.Node, time.Now()), g.log)
+	gd, err := guard.New(guard.Options{Policy: GuardPolicy(g.opts.Plan, g.opts.Node, time.Now()), Log: g.log})
 	if err != nil {
 		return err
 	}

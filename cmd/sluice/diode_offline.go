@@ -42,7 +42,9 @@ func (o *diodeOptions) offline(ctx context.Context, node, link, dir string, caus
 	if view.Node == nil {
 		return append(facts, console.Fact{Name: "configuration", State: console.FactBad, Value: "has no node " + node, Remedy: "name one with --node"})
 	}
-	g, err := guard.New(gateway.GuardPolicy(&gateway.Plan{Config: cfg}, node, time.Now()), slog.New(slog.DiscardHandler))
+	g, err := guard.New(guard.Options{
+		Policy: gateway.GuardPolicy(&gateway.Plan{Config: cfg}, node, time.Now()), Log: slog.New(slog.DiscardHandler), DecideOnly: true,
+	})
 	if err != nil { // an interface that is named and not there
 		facts = append(facts, console.Fact{Name: "interfaces", State: console.FactBad, Value: err.Error(), Remedy: "plug it in, or name another in the configuration"})
 	}

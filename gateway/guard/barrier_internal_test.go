@@ -28,7 +28,7 @@ func refusesToTie(t *testing.T, b barrier, listed link) {
 	t.Helper()
 	k, to := newFake(listed), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(t))
 	k.routes[to.Addr()] = listed.index
-	g, err := newGuard(Policy{}, quiet, k, b, false)
+	g, err := newGuard(Options{Policy: Policy{}, Log: quiet, TendNeighbours: true}, k, b, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestRoleThatChangesWhileASocketIsOpened(t *testing.T) {
 	k.routes[to.Addr()] = 1
 	var g *Guard
 	k.during = func() { g.decide(nil) }
-	g, err := newGuard(Policy{}, quiet, &k, byIndex, false)
+	g, err := newGuard(Options{Policy: Policy{}, Log: quiet, TendNeighbours: true}, &k, byIndex, false)
 	if err != nil {
 		t.Fatal(err)
 	}

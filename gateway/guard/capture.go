@@ -16,24 +16,23 @@ import (
 //
 // The file is in non-blocking mode and yields whole Ethernet frames; what the
 // node itself sends is not among them. It is closed like the socket of
-// DiodeSend: reading then returns an error. It needs CAP_NET_RAW while it is
-// opened, and sends nothing unless somebody writes to it: hand it on to a
-// reader only.
+// DiodeSend: reading then returns an error. Opening it takes CAP_NET_RAW here
+// or an Opener that has it, and it sends nothing unless somebody writes to it:
+// hand it on to a reader only.
 func (g *Guard) DiodeCapture(ctx context.Context, iface string, source netip.Addr, listen netip.AddrPort) (*os.File, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("guard: diode capture on %s: %w", iface, err)
 	}
-	program, err := captureFilter(source, listen)
-	if err != nil {
+	if _, err := captureFilter(source, listen); err != nil {
 		return nil, fmt.Errorf("guard: diode capture on %s: %w", iface, err)
 	}
 	v, err := g.diodeInterface(iface, forDiodeRX)
 	if err != nil {
 		return nil, err
 	}
-	file, err := openPacket(v.Index, v.Name, program)
+	file, err := g.packet(ctx, v, source, listen)
 	if err != nil {
-		return nil, fmt.Errorf("guard: diode capture on interface %s: %w", v.Name, err)
+		return nil, err
 	}
 	if err := g.remember(v, forDiodeRX, file); err != nil {
 		return nil, err

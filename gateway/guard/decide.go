@@ -5,12 +5,17 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Decision is the role of one interface, and why it has it.
 type Decision struct {
 	Index     int
 	Name, MAC string
+	PermMAC   string   // burned-in address; empty when the driver tells none
+	AltNames  []string // alternative names
+	Path      string   // of the device below /sys/devices; empty for virtual interfaces
+	Kind      string   // netlink's: device, bridge, bond, vlan, veth …
 	Up        bool
 	Role      Role
 	Reason    string // in words
@@ -18,6 +23,11 @@ type Decision struct {
 	Loopback  bool
 	// Rules are those of the policy that name this interface.
 	Rules []string
+	// Accepted: it is remembered as one that may become a service interface.
+	// Fresh: it is not, and closed for that reason alone.
+	Accepted, Fresh bool
+	// Barrier says in words what confines it; Snapshot fills it in.
+	Barrier string
 }
 
 // verdict is a decision with what the guard needs to act on it.
@@ -27,27 +37,32 @@ type verdict struct {
 	id      identity
 	diodeTX bool // may send a one-way link, even when Role is Service (loopback)
 	diodeRX bool // may receive one, likewise
+	watch   bool // a mirror check is to tell more about it
 }
 
 // scene is one list of interfaces, sorted by what the policy says of them. The
 // maps go from an interface's index to the rule or the reason.
 type scene struct {
 	policy          Policy
+	links           []link
 	mem             *memory
+	mirrorWatch     time.Duration
 	watched         map[int]string // monitoring: reason
 	service, tx, rx map[int]string // rule
 	beside          map[int]string // relatives of a diode: its interface
 	missing         []string       // rules of monitoring points that are not there
+	rules           map[int][]string
 }
 
 // decide gives every interface its role. It never fails: what does not fit
 // the policy is closed or monitoring, with the reason.
-func decide(p Policy, links []link, mem *memory) []verdict {
+func decide(p Policy, links []link, mem *memory, mirrorWatch time.Duration) []verdict {
 	mem.remember(p, links)
 	tx, rx := only(p.DiodeTX, links), only(p.DiodeRX, links)
 	s := scene{
-		policy: p, mem: mem, watched: monitoring(p, links, mem), missing: unmatched(p.Monitoring, links),
-		service: only(p.Service, links), tx: tx, rx: rx, beside: besideDiode(links, tx, rx),
+		policy: p, links: links, mem: mem, mirrorWatch: mirrorWatch,
+		watched: monitoring(p, links, mem), missing: unmatched(p.Monitoring, links),
+		service: only(p.Service, links), tx: tx, rx: rx, beside: besideDiode(links, tx, rx), rules: naming(p, links),
 	}
 	out := make([]verdict, 0, len(links))
 	for _, l := range links {
@@ -58,9 +73,10 @@ func decide(p Policy, links []link, mem *memory) []verdict {
 }
 
 func (s scene) judge(l link) verdict {
+	r := s.mem.record(l, s.links)
 	v := verdict{link: l, id: l.identity(), Decision: Decision{
-		Index: l.index, Name: l.name, MAC: l.mac, Up: l.up, Addresses: l.addrs, Loopback: l.loopback,
-		Rules: s.naming(l),
+		Index: l.index, Name: l.name, MAC: l.mac, PermMAC: l.permMAC, AltNames: l.altNames, Path: l.path, Kind: l.kind,
+		Up: l.up, Addresses: l.addrs, Loopback: l.loopback, Rules: s.rules[l.index], Accepted: r != nil,
 	}}
 	if reason, ok := s.watched[l.index]; ok {
 		v.Role, v.Reason = Monitoring, reason
@@ -68,47 +84,78 @@ func (s scene) judge(l link) verdict {
 	}
 	_, v.diodeTX = s.tx[l.index]
 	_, v.diodeRX = s.rx[l.index]
-	v.Role, v.Reason = s.role(l, v)
+	s.role(&v, r)
 	return v
 }
 
-// naming lists the rules that name an interface, each once.
-func (s scene) naming(l link) []string {
-	p := s.policy
-	rules := slices.Concat(p.Monitoring, p.Service, p.DiodeTX, p.DiodeRX)
-	return slices.Compact(slices.Sorted(slices.Values(slices.DeleteFunc(rules, func(rule string) bool {
-		return len(match(rule, []link{l})) == 0
-	}))))
+// naming lists per interface the rules that name it, each once.
+func naming(p Policy, links []link) map[int][]string {
+	out := map[int][]string{}
+	for _, rule := range set(slices.Concat(p.Monitoring, p.Service, p.DiodeTX, p.DiodeRX)) {
+		for _, l := range match(rule, links) {
+			out[l.index] = append(out[l.index], rule)
+		}
+	}
+	return out
 }
 
-func (s scene) role(l link, v verdict) (Role, string) {
-	rule, wanted := s.service[l.index]
-	carries := v.diodeTX || v.diodeRX
+// role decides about an interface that is no monitoring point.
+func (s scene) role(v *verdict, r *record) {
+	rule, wanted := s.service[v.Index]
 	switch {
-	case carries && (!l.loopback || !wanted):
-		return diodeRole(v), "carries a one-way link"
+	case (v.diodeTX || v.diodeRX) && (!v.Loopback || !wanted):
+		v.Role, v.Reason = diodeRole(*v), "carries a one-way link"
+	case s.beside[v.Index] != "" && !v.Loopback:
+		v.Role, v.Reason = Closed, "relative of "+s.beside[v.Index]+", which carries a one-way link"
 	case wanted:
-		return Service, fmt.Sprintf("named as a service interface (%q)", rule)
+		v.Role, v.Reason = Service, fmt.Sprintf("named as a service interface (%q)", rule)
+		s.doubt(v, r, true)
 	case len(s.policy.Service) > 0:
-		return Closed, "not among the service interfaces"
-	case s.beside[l.index] != "":
-		return Closed, "relative of " + s.beside[l.index] + ", which carries a one-way link"
+		v.Role, v.Reason = Closed, "not among the service interfaces"
+	default:
+		s.byDefault(v, r)
 	}
-	return s.byDefault(l)
 }
 
 // byDefault decides about an interface that no rule names, on a node whose
 // policy lists no service interfaces.
-func (s scene) byDefault(l link) (Role, string) {
+func (s scene) byDefault(v *verdict, r *record) {
 	switch {
-	case s.mem.known[l.identity()]:
-		return Service, "neither monitoring point nor diode interface"
+	case r != nil:
+		v.Role, v.Reason = Service, "neither monitoring point nor diode interface"
 	case s.policy.whenNew() == NewClosed:
-		return Closed, "appeared or changed after the start, and new interfaces stay closed"
+		v.Role, v.Fresh = Closed, true
+		v.Reason = "appeared or changed after the first start, and new interfaces stay closed: sluice interfaces accept " + v.Name
+		return
 	case len(s.missing) > 0:
-		return Closed, fmt.Sprintf("appeared or changed while monitoring point %q is missing: it may be that one", s.missing[0])
+		v.Role, v.Fresh = Closed, true
+		v.Reason = fmt.Sprintf("appeared or changed while monitoring point %q is missing: it may be that one", s.missing[0])
+		return
+	default:
+		v.Role, v.Reason = Service, "appeared after the first start, and new interfaces become service interfaces"
 	}
-	return Service, "appeared after the start, and new interfaces become service interfaces"
+	s.doubt(v, r, false)
+}
+
+// doubt lets a mirror check have its say about a service interface. One that
+// is named is open until the check speaks against it, any other is closed
+// until the check has been made once; what an operator accepted is not asked.
+func (s scene) doubt(v *verdict, r *record, named bool) {
+	if mirrorProof(v.link) || r != nil && r.By == byOperator {
+		return
+	}
+	seen, known := s.mem.mirrorOf(v.link, r)
+	remembered := !named && r != nil && r.Mirror != nil && r.Mirror.Verdict == MirrorOrdinary
+	v.watch = s.mirrorWatch > 0 && !remembered
+	switch {
+	case known && seen.Verdict == MirrorPort:
+		v.Role, v.Reason = Closed, seen.Text
+	case s.mirrorWatch == 0:
+	case !known && !named:
+		v.Role, v.Reason = Closed, fmt.Sprintf("being watched for %s before it becomes a service interface", s.mirrorWatch)
+	case known && seen.Verdict == MirrorUndecided && !named:
+		v.Reason += "; idle: could not be told from a mirror port"
+	}
 }
 
 func diodeRole(v verdict) Role {

@@ -134,13 +134,13 @@ func TestRulesThatDoNotFitAreRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := newGuard(tt.policy, quiet, newFake(links...), byIndex, true)
+			_, err := newGuard(Options{Policy: tt.policy, Log: quiet, TendNeighbours: true}, newFake(links...), byIndex, true)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want it to say %q", err, tt.want)
 			}
 		})
 	}
-	_, err := newGuard(Policy{Monitoring: []string{"eno9"}}, quiet, newFake(links...), byIndex, true)
+	_, err := newGuard(Options{Policy: Policy{Monitoring: []string{"eno9"}}, Log: quiet, TendNeighbours: true}, newFake(links...), byIndex, true)
 	var rule *RuleError
 	if !errors.As(err, &rule) || rule.Rule != "eno9" || len(rule.Exists) != len(links) {
 		t.Errorf("got %#v, want a RuleError about eno9 that lists what exists", err)
@@ -167,7 +167,7 @@ func TestDecideOverTime(t *testing.T) {
 		{"service interface comes back under another index", policy, [][]link{{mon}, {mon, at(svc, 9)}}, `3 eth1 monitoring: declared as a monitoring point ("eth1")
 			9 eth0 service: neither monitoring point nor diode interface
 			`},
-		{"service interface comes back with another address", policy, [][]link{{mon}, {mon, fresh(svc)}}, `2 eth0 closed: appeared or changed after the start, and new interfaces stay closed
+		{"service interface comes back with another address", policy, [][]link{{mon}, {mon, fresh(svc)}}, `2 eth0 closed: appeared or changed after the first start, and new interfaces stay closed: sluice interfaces accept eth0
 			3 eth1 monitoring: declared as a monitoring point ("eth1")
 			`},
 		{"monitoring point renamed", open, [][]link{{svc, as(mon, "eth7")}}, `2 eth0 service: neither monitoring point nor diode interface
@@ -186,11 +186,11 @@ func TestDecideOverTime(t *testing.T) {
 			`},
 		{"new interface, closed", policy, [][]link{{svc, mon, ethernet(4, "eth2")}}, `2 eth0 service: neither monitoring point nor diode interface
 			3 eth1 monitoring: declared as a monitoring point ("eth1")
-			4 eth2 closed: appeared or changed after the start, and new interfaces stay closed
+			4 eth2 closed: appeared or changed after the first start, and new interfaces stay closed: sluice interfaces accept eth2
 			`},
 		{"new interface, service", open, [][]link{{svc, mon, ethernet(4, "eth2")}}, `2 eth0 service: neither monitoring point nor diode interface
 			3 eth1 monitoring: declared as a monitoring point ("eth1")
-			4 eth2 service: appeared after the start, and new interfaces become service interfaces
+			4 eth2 service: appeared after the first start, and new interfaces become service interfaces
 			`},
 		{"new interface while the monitoring point is missing", open, [][]link{{svc, ethernet(4, "eth2")}}, `2 eth0 service: neither monitoring point nor diode interface
 			4 eth2 closed: appeared or changed while monitoring point "eth1" is missing: it may be that one
@@ -252,10 +252,10 @@ func TestMonitoringNeverBecomesService(t *testing.T) {
 		whenNew := rapid.SampledFrom([]string{NewClosed, NewService}).Draw(rt, "new")
 		mem, p := newMemory(), Policy{Monitoring: []string{"eth1"}, NewInterfaces: whenNew}
 		alive := true
-		decide(p, links, mem)
+		decide(p, links, mem, 0)
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			links, alive = mutate(rt, links, alive)
-			for _, v := range decide(p, links, mem) {
+			for _, v := range decide(p, links, mem, 0) {
 				watched := (alive && v.Index == mon.index) || v.MAC == mon.mac || v.Name == "eth1"
 				if watched && v.Role != Monitoring {
 					rt.Fatalf("%s is %s: %s", v.Name, v.Role, v.Reason)
@@ -314,6 +314,6 @@ func FuzzRules(f *testing.F) {
 		p := Policy{Monitoring: []string{rule}, Service: []string{name}, DiodeTX: []string{path}}
 		links := []link{{index: 2, name: name, path: path, mac: rule}, ethernet(3, rule)}
 		_ = checkRules(p, links)
-		_ = decide(p, links, newMemory())
+		_ = decide(p, links, newMemory(), 0)
 	})
 }

@@ -43,7 +43,7 @@ func (g *Guard) dial(ctx context.Context, network string, addr netip.AddrPort) (
 
 // wayOut returns the service interface that a packet to dst leaves by.
 func (g *Guard) wayOut(dst netip.Addr) (verdict, error) {
-	verdicts, err := g.current()
+	verdicts, err := g.opening()
 	if err != nil {
 		return verdict{}, err
 	}

@@ -79,7 +79,7 @@ func (g *Guard) DiodeReceive(ctx context.Context, iface string, listen netip.Add
 // diodeInterface finds the interface that a rule names and that carries a
 // link in the wanted direction.
 func (g *Guard) diodeInterface(rule string, u use) (verdict, error) {
-	verdicts, err := g.current()
+	verdicts, err := g.opening()
 	if err != nil {
 		return verdict{}, err
 	}
@@ -88,11 +88,7 @@ func (g *Guard) diodeInterface(rule string, u use) (verdict, error) {
 
 // pick is diodeInterface under given verdicts.
 func pick(verdicts []verdict, rule string, u use) (verdict, error) {
-	links := make([]link, 0, len(verdicts))
-	for _, v := range verdicts {
-		links = append(links, v.link)
-	}
-	found := match(rule, links)
+	found := match(rule, linksOf(verdicts))
 	if len(found) != 1 {
 		return verdict{}, &RefusedError{
 			rule, Closed, fmt.Sprintf("it matches %d interfaces", len(found)),

@@ -3,7 +3,6 @@ package guard_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -47,7 +46,7 @@ func (s *span) cable(ours, theirs []netip.Prefix) {
 func (s *span) start(p guard.Policy) {
 	s.t.Helper()
 	var err error
-	if s.guard, err = guard.New(p, slog.New(slog.DiscardHandler)); err != nil {
+	if s.guard, err = newGuard(p); err != nil {
 		s.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())

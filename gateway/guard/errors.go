@@ -7,8 +7,13 @@ import (
 )
 
 // ErrUnknownState is returned while the guard does not know the state of the
-// interfaces; the caller may try again when Snapshot says "ok".
-var ErrUnknownState = errors.New("guard: state of the interfaces is unknown, nothing is opened until it has been read again")
+// interfaces or of the fence before them; the caller may try again when
+// Snapshot says "ok".
+var ErrUnknownState = errors.New("guard: state is unknown, nothing is opened until it is known again")
+
+// ErrTripped is returned after something got past the fence, or could have,
+// until an operator resets it.
+var ErrTripped = errors.New("guard: tripped, nothing is opened")
 
 // RefusedError says that the guard did not open a socket, because the
 // interface that it would use has a role that does not allow it.

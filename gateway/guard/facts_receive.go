@@ -225,7 +225,7 @@ func (e *exam) watch(ctx context.Context) {
 	}
 	ctx, stop := context.WithTimeout(ctx, d)
 	defer stop()
-	seen, err := e.g.prober.Watch(ctx, e.link.index, wanted{source: e.q.Source.Unmap(), listen: e.q.Address})
+	seen, err := e.g.watcher.Watch(ctx, e.link.index, e.link.name, wanted{source: e.q.Source.Unmap(), listen: e.q.Address})
 	if err != nil {
 		e.warn("frames", "not looked at: "+err.Error(), "let Sluice have CAP_NET_RAW while it examines")
 		return

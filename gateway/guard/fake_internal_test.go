@@ -30,6 +30,7 @@ type fakeKernel struct {
 	dev       device
 	noDevice  error
 	seen      traffic
+	counts    map[string]frameCount // by interface
 	noWatcher error
 }
 
@@ -42,7 +43,16 @@ func (k *fakeKernel) ReadFile(path string) ([]byte, error) {
 
 func (k *fakeKernel) Device(string) (device, error) { return k.dev, k.noDevice }
 
-func (k *fakeKernel) Watch(context.Context, int, wanted) (traffic, error) { return k.seen, k.noWatcher }
+func (k *fakeKernel) Watch(context.Context, int, string, wanted) (traffic, error) {
+	return k.seen, k.noWatcher
+}
+
+func (k *fakeKernel) Count(ctx context.Context, _ int, name string, _ map[string]bool) (frameCount, error) {
+	<-ctx.Done()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.counts[name], k.noWatcher
+}
 
 type tableKey struct {
 	index int
@@ -168,7 +178,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func fakeGuard(t *testing.T, k *fakeKernel, p Policy) *Guard {
 	t.Helper()
-	g, err := newGuard(p, quiet, k, byIndex, true)
+	g, err := newGuard(Options{Policy: p, Log: quiet, TendNeighbours: true}, k, byIndex, true)
 	if err != nil {
 		t.Fatal(err)
 	}

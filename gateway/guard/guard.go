@@ -3,34 +3,47 @@ package guard
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Values of Snapshot.State.
+// Values of Snapshot.State, and how it begins.
 const (
 	StateOK      = "ok"
-	StateUnknown = "unknown" // events were lost; nothing new is accepted
+	StateUnknown = "unknown" // followed by ": " and the reason; nothing new is accepted
+	StateTripped = "tripped" // everything is closed until an operator resets it
 )
 
 // Snapshot is what the guard decided, for status. The slices are the
-// caller's.
+// caller's, but for those within Standing, which nobody may change.
 type Snapshot struct {
 	Taken     time.Time // when the interfaces were last read
-	State     string    // StateOK or StateUnknown
+	State     string
 	Decisions []Decision
+	// Fresh are the interfaces that are closed because they are new or have
+	// changed: somebody must accept them, or find out what they are.
+	Fresh    []Decision
+	Standing Standing // the zero value without a fence
 }
 
 // Guard holds the decisions about the interfaces of one network namespace and
 // opens sockets by them. All methods may be used concurrently.
 type Guard struct {
-	policy Policy
 	log    *slog.Logger
 	kernel kernel
 	// neighbours is the other half of the machine that is written to.
 	neighbours neighbours
 	prober     prober
+	watcher    watcher
+	fence      Fence  // nil: nothing needs one
+	opener     Opener // nil: this process has the privileges itself
+
+	mirrorWatch    time.Duration // 0 = no mirror check before an interface is used
+	tendNeighbours bool
+	decideOnly     bool
+	onDecide       func([]Decision)
 	// ready says of each sending end what keeps it from sending; nil while
 	// the state is unknown.
 	ready   atomic.Pointer[map[endKey]error]
@@ -39,34 +52,22 @@ type Guard struct {
 	live    *liveSet // connections handed out, to be cut with their interface
 	running atomic.Bool
 	kick    chan struct{} // a socket failed: look again sooner
+	moved   chan struct{} // the gate was opened or closed
+	doubt   chan struct{} // an interface should be looked at
 
 	// apply serialises everything that changes which sockets are open. It is
 	// taken before mu, never after.
 	apply     sync.Mutex
+	policy    Policy                  // guarded by apply
+	links     []link                  // of the last list; guarded by apply
 	mem       *memory                 // guarded by apply
 	listeners map[*Listeners]struct{} // guarded by apply
 
-	mu       sync.Mutex    // guards what follows
-	verdicts []verdict     // of the last list
-	taken    time.Time     // of the last list
-	known    chan struct{} // closed while the state is known
-	unknown  bool          // the opposite, for status
-}
-
-// New reads the interfaces of this network namespace and decides on them. A
-// rule that does not name exactly one usable interface is an error that lists
-// what exists (RuleError, several joined): the guard fails closed. The
-// decisions do not follow the machine until Run is called.
-func New(p Policy, log *slog.Logger) (*Guard, error) {
-	k, err := realKernel()
-	if err != nil {
-		return nil, err
-	}
-	b, ipv6, err := probe()
-	if err != nil {
-		return nil, err
-	}
-	return newGuard(p, log, k, b, ipv6)
+	mu       sync.Mutex // guards what follows
+	verdicts []verdict  // of the last list
+	taken    time.Time  // of the last list
+	standing Standing   // of the last look at the fence
+	gate     gate
 }
 
 // system is what the guard needs of a machine.
@@ -74,9 +75,11 @@ type system interface {
 	kernel
 	neighbours
 	prober
+	watcher
 }
 
-func newGuard(p Policy, log *slog.Logger, k system, b barrier, ipv6 bool) (*Guard, error) {
+func newGuard(o Options, k system, b barrier, ipv6 bool) (*Guard, error) {
+	p, log := o.Policy, o.Log
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -87,17 +90,29 @@ func newGuard(p Policy, log *slog.Logger, k system, b barrier, ipv6 bool) (*Guar
 	if err := checkRules(p, links); err != nil {
 		return nil, err
 	}
-	g := &Guard{
-		policy: p, log: log, kernel: k, neighbours: k, prober: k, barrier: b, ipv6: ipv6,
-		live: newLiveSet(), mem: newMemory(), listeners: map[*Listeners]struct{}{},
-		known: make(chan struct{}), kick: make(chan struct{}, 1),
+	mem, err := openMemory(o.Accepted)
+	if err != nil {
+		return nil, err
 	}
-	close(g.known)
+	mem.forget(p, links)
+	g := &Guard{
+		policy: p, log: log, kernel: k, neighbours: k, prober: k, watcher: k, barrier: b, ipv6: ipv6,
+		fence: o.Fence, opener: o.Opener, mirrorWatch: o.MirrorWatch, tendNeighbours: o.TendNeighbours,
+		decideOnly: o.DecideOnly, onDecide: o.OnDecide,
+		live: newLiveSet(), mem: mem, listeners: map[*Listeners]struct{}{}, gate: newGate(),
+		kick: make(chan struct{}, 1), moved: make(chan struct{}, 1), doubt: make(chan struct{}, 1),
+	}
+	if o.Opener != nil {
+		g.watcher = looker(o.Opener.Look)
+	}
 	if b == byAddress {
 		log.Warn("guard: this kernel refuses to bind sockets to an interface: they are bound to its addresses, a weaker barrier",
 			"barrier", b.String())
 	}
 	g.decide(links)
+	if mem.dirty && mem.path != "" {
+		return nil, mem.save() // what cannot be kept now would be forgotten at the next start
+	}
 	return g, nil
 }
 
@@ -105,37 +120,73 @@ func newGuard(p Policy, log *slog.Logger, k system, b barrier, ipv6 bool) (*Guar
 func (g *Guard) Snapshot() Snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := Snapshot{Taken: g.taken, State: StateOK, Decisions: make([]Decision, 0, len(g.verdicts))}
-	if g.unknown {
-		s.State = StateUnknown
-	}
+	s := Snapshot{Taken: g.taken, State: g.gate.state(), Decisions: make([]Decision, 0, len(g.verdicts)), Standing: g.standing}
 	for _, v := range g.verdicts {
-		d := v.Decision
-		d.Addresses = append(d.Addresses[:0:0], d.Addresses...)
+		d := v.copied()
+		d.Barrier = g.barrierText(v)
 		if g.barrier == byAddress && d.Role == Service {
 			d.Reason += "; degraded: sockets are bound to its addresses, not to the interface"
 		}
 		s.Decisions = append(s.Decisions, d)
+		if d.Fresh {
+			s.Fresh = append(s.Fresh, d)
+		}
 	}
 	return s
+}
+
+// barrierText says what confines an interface. The caller holds g.mu.
+func (g *Guard) barrierText(v verdict) string {
+	if v.Role == Service {
+		return "sockets bound by " + g.barrier.String()
+	}
+	if !v.fenced() || g.fence == nil {
+		return ""
+	}
+	if b, ok := barrierAt(g.standing, v.Index); ok {
+		return b.text()
+	}
+	return "none"
+}
+
+// copied returns a decision that shares nothing.
+func (v verdict) copied() Decision {
+	d := v.Decision
+	d.Addresses, d.AltNames, d.Rules = slices.Clone(d.Addresses), slices.Clone(d.AltNames), slices.Clone(d.Rules)
+	return d
 }
 
 // decide takes in a new list and makes every socket follow it.
 func (g *Guard) decide(links []link) {
 	g.apply.Lock()
 	defer g.apply.Unlock()
-	verdicts := decide(g.policy, links, g.mem)
+	g.reconsider(links, true)
+}
+
+// reconsider decides about a list, and makes every socket follow. With fresh
+// it was read just now, by somebody who hears of every later change. The
+// caller holds g.apply.
+func (g *Guard) reconsider(links []link, fresh bool) {
+	verdicts := decide(g.policy, links, g.mem, g.mirrorWatch)
+	if err := g.mem.save(); err != nil {
+		g.log.Error("guard: what is remembered of the interfaces could not be written, trying again", "error", err)
+	}
+	g.links = links
 	g.mu.Lock()
 	before := g.verdicts
-	g.verdicts, g.taken = verdicts, time.Now()
+	g.taken = time.Now()
 	g.mu.Unlock()
 	g.report(before, verdicts)
-	g.tend(verdicts)
-	g.live.cutUnless(func(c liveConn) bool { return allowed(verdicts, c.index, c.id, c.use) })
-	for l := range g.listeners {
-		l.reconcile(verdicts)
+	if g.onDecide != nil {
+		g.onDecide(decisions(verdicts))
 	}
-	g.resume() // last: what is accepted from here on meets the new verdicts
+	g.enforce(verdicts, fresh)
+	if slices.ContainsFunc(verdicts, func(v verdict) bool { return v.watch }) {
+		select {
+		case g.doubt <- struct{}{}:
+		default: // already asked
+		}
+	}
 }
 
 // shut closes every listening socket: the interfaces could not be read again.
@@ -143,7 +194,7 @@ func (g *Guard) shut() {
 	g.apply.Lock()
 	defer g.apply.Unlock()
 	for l := range g.listeners {
-		l.reconcile(nil)
+		l.reconcile(nil, false)
 	}
 }
 
@@ -171,13 +222,41 @@ func (g *Guard) report(before, after []verdict) {
 	}
 }
 
+// current returns the decisions while they may be acted upon.
 func (g *Guard) current() ([]verdict, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.unknown {
-		return nil, ErrUnknownState
+	return g.verdicts, g.gate.err()
+}
+
+// opening is current for somebody who is about to open a socket.
+func (g *Guard) opening() ([]verdict, error) {
+	if g.decideOnly {
+		return nil, errDecides
 	}
-	return g.verdicts, nil
+	return g.current()
+}
+
+func (g *Guard) blind() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.gate.blind
+}
+
+func decisions(verdicts []verdict) []Decision {
+	out := make([]Decision, 0, len(verdicts))
+	for _, v := range verdicts {
+		out = append(out, v.copied())
+	}
+	return out
+}
+
+func linksOf(verdicts []verdict) []link {
+	out := make([]link, 0, len(verdicts))
+	for _, v := range verdicts {
+		out = append(out, v.link)
+	}
+	return out
 }
 
 func find(verdicts []verdict, index int) (verdict, bool) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -30,9 +31,9 @@ const (
 )
 
 // machine is the real kernel, in the network namespace of the process.
-type machine struct{}
+type machine struct{ watcher }
 
-func realKernel() (system, error) { return machine{}, nil }
+func realKernel() (system, error) { return machine{machineWatcher()}, nil }
 
 // Links implements kernel.
 func (machine) Links() ([]link, error) {
@@ -179,11 +180,7 @@ func readEvents(ctx context.Context, s *nl.NetlinkSocket, dirty chan<- struct{})
 // Route implements kernel.
 func (machine) Route(dst netip.Addr) (int, error) {
 	if zone := dst.Zone(); zone != "" {
-		i, err := net.InterfaceByName(zone)
-		if err != nil {
-			return 0, fmt.Errorf("guard: zone of %s: %w", dst, err)
-		}
-		return i.Index, nil
+		return zoneIndex(dst, zone)
 	}
 	routes, err := netlink.RouteGet(net.IP(dst.Unmap().AsSlice()))
 	if err != nil {
@@ -193,6 +190,18 @@ func (machine) Route(dst netip.Addr) (int, error) {
 		return 0, fmt.Errorf("guard: route to %s: %w", dst, unix.ENETUNREACH)
 	}
 	return routes[0].LinkIndex, nil
+}
+
+// zoneIndex reads a zone as the net package does: a name, else a number.
+func zoneIndex(dst netip.Addr, zone string) (int, error) {
+	i, err := net.InterfaceByName(zone)
+	if err == nil {
+		return i.Index, nil
+	}
+	if index, notNumber := strconv.Atoi(zone); notNumber == nil && index > 0 {
+		return index, nil
+	}
+	return 0, fmt.Errorf("guard: zone of %s: %w", dst, err)
 }
 
 // Neighbour implements neighbours.

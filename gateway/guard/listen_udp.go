@@ -91,7 +91,28 @@ func (g *Guard) packetConn(ctx context.Context, network string, s slot, rcvbuf i
 	if err != nil {
 		return nil, 0, err
 	}
-	return pc.(*net.UDPConn), granted, nil
+	conn := pc.(*net.UDPConn)
+	if granted < rcvbuf && g.opener != nil {
+		granted = g.forceBuffer(ctx, conn, rcvbuf, granted)
+	}
+	return conn, granted, nil
+}
+
+// forceBuffer asks the privileged half for a larger receive buffer, and
+// returns what the socket has then.
+func (g *Guard) forceBuffer(ctx context.Context, conn *net.UDPConn, bytes, granted int) int {
+	if err := g.opener.ForceBuffer(ctx, conn, bytes); err != nil {
+		g.log.Warn("guard: the receive buffer stays smaller than asked for", "asked_bytes", bytes, "granted_bytes", granted, "error", err)
+		return granted
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return granted
+	}
+	if now, err := growReceiveBuffer(raw, 0); err == nil {
+		return now
+	}
+	return granted
 }
 
 func (u *udpSocket) stat() SocketStat { return u.l.describe(u.slot) }

@@ -75,11 +75,17 @@ func (g *Guard) newListeners(ctx context.Context, network string, port uint16) (
 // begin opens the first sockets and lets the guard keep them up to date.
 func (l *Listeners) begin() (*Listeners, error) {
 	g := l.g
+	if g.decideOnly {
+		return nil, errors.Join(errDecides, l.Close())
+	}
 	g.apply.Lock()
+	g.listeners[l] = struct{}{}
 	verdicts, err := g.current()
-	if err == nil {
-		g.listeners[l] = struct{}{}
-		l.reconcile(verdicts)
+	if err != nil {
+		g.log.Warn("guard: listening waits", "network", l.network, "port", l.port, "cause", err)
+		err = nil // opened once the state is known
+	} else {
+		l.reconcile(verdicts, true)
 		err = l.hopeless()
 	}
 	g.apply.Unlock()
@@ -158,9 +164,9 @@ func (l *Listeners) describe(s slot) SocketStat {
 	return SocketStat{Interface: s.id.name, Local: s.local.String(), Barrier: l.g.barrier.String()}
 }
 
-// reconcile opens what is missing and closes what must not be open any more.
-// The caller holds g.apply.
-func (l *Listeners) reconcile(verdicts []verdict) {
+// reconcile closes what must not be open any more and, if it may, opens what
+// is missing. The caller holds g.apply.
+func (l *Listeners) reconcile(verdicts []verdict, mayOpen bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -176,7 +182,7 @@ func (l *Listeners) reconcile(verdicts []verdict) {
 	}
 	maps.DeleteFunc(l.failed, func(s slot, _ error) bool { _, ok := wanted[s]; return !ok })
 	for s := range wanted {
-		if _, ok := l.open[s]; !ok {
+		if _, ok := l.open[s]; !ok && mayOpen {
 			l.tryOpen(s)
 		}
 	}

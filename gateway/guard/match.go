@@ -11,6 +11,12 @@ const (
 	pathPrefix = "path:"
 )
 
+// isStrong reports whether a rule names an interface by what does not change
+// with its name.
+func isStrong(rule string) bool {
+	return strings.HasPrefix(rule, macPrefix) || strings.HasPrefix(rule, pathPrefix)
+}
+
 // match returns the interfaces that a rule names. Exactly one is right; the
 // caller decides what none or several mean.
 func match(rule string, links []link) []link {

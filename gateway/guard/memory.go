@@ -1,35 +1,91 @@
 package guard
 
-// memory is what the guard remembers of earlier lists. A monitoring point
-// that changes its name must not become anything else by that, and an
-// interface that was not there at the start must not become one of ours.
+import (
+	"slices"
+	"time"
+)
+
+// memory is what the guard remembers of earlier lists, over restarts when it
+// has a file. A monitoring point that changes its name must not become
+// anything else by that, and an interface that was not there at the first
+// start must not become one of ours.
 type memory struct {
-	started    bool
-	known      map[identity]bool // interfaces of the first list
-	watchIndex map[int]string    // index → rule, of the monitoring points of the last list
-	watchMAC   map[string]string // hardware address → rule, of all monitoring points so far
+	path       string // of the file; empty = none
+	started    bool   // there was a first list, here or in an earlier process
+	accepted   []record
+	watchIndex map[int]string       // index → rule, of the monitoring points of the last list
+	watchMAC   map[string]string    // hardware address → rule, of all monitoring points so far
+	mirrors    map[mirrorKey]Mirror // what was seen in this process
+	dirty      bool                 // the file is older than this
+}
+
+// Values of record.By.
+const (
+	byStart    = "first start" // it was there then
+	byOperator = "operator"    // somebody accepted it: no mirror check overrides that
+)
+
+// record is one interface that was accepted, with all that may tell it from
+// others.
+type record struct {
+	Name     string    `json:"name"`
+	Kind     string    `json:"kind"`
+	Path     string    `json:"path,omitempty"`
+	PermMAC  string    `json:"permanent_mac,omitempty"`
+	MAC      string    `json:"mac,omitempty"`
+	AltNames []string  `json:"alternative_names,omitempty"`
+	By       string    `json:"by"`
+	At       time.Time `json:"at"`
+	Mirror   *Mirror   `json:"mirror,omitempty"` // of the last look; nil = none yet
+}
+
+func newRecord(l link, by string) record {
+	return record{
+		Name: l.name, Kind: l.kind, Path: l.path, PermMAC: l.permMAC, MAC: l.mac,
+		AltNames: slices.Clone(l.altNames), By: by, At: time.Now().UTC().Truncate(time.Second),
+	}
 }
 
 func newMemory() *memory {
-	return &memory{known: map[identity]bool{}, watchIndex: map[int]string{}, watchMAC: map[string]string{}}
+	return &memory{watchIndex: map[int]string{}, watchMAC: map[string]string{}, mirrors: map[mirrorKey]Mirror{}}
 }
+
+// Bounds of what is kept. Ours: far above any machine's number of cards; only
+// somebody who changes the address of a monitoring point in a loop gets to the
+// first, and its index is still watched then.
+const (
+	maxWatchedMACs = 4096
+	maxAccepted    = 4096
+)
 
 // remember takes in a new list before it is decided upon.
 func (m *memory) remember(p Policy, links []link) {
-	if !m.started {
-		for _, l := range links {
-			m.known[l.identity()] = true
-		}
-		m.started = true
+	m.rememberWatched(p, links)
+	m.forgetGone(links)
+	if m.started {
+		return
 	}
+	m.started, m.dirty = true, true
+	watched, tx, rx := monitoring(p, links, m), only(p.DiodeTX, links), only(p.DiodeRX, links)
+	beside := besideDiode(links, tx, rx)
+	for _, l := range links {
+		taken := watched[l.index] != "" || tx[l.index] != "" || rx[l.index] != "" || beside[l.index] != ""
+		if (l.loopback || !taken) && len(m.accepted) < maxAccepted {
+			m.accepted = append(m.accepted, newRecord(l, byStart))
+		}
+	}
+}
+
+// rememberWatched keeps the monitoring points in view, and takes back that one
+// of them was ever accepted for something else.
+func (m *memory) rememberWatched(p Policy, links []link) {
 	present := map[int]string{}
 	declared := named(p.Monitoring, links)
 	for _, l := range links {
 		rule, ok := declared[l.index]
-		if !ok {
-			rule, ok = m.watches(l)
-		}
-		if !ok {
+		if ok {
+			m.drop(l, links)
+		} else if rule, ok = m.watches(l); !ok {
 			continue
 		}
 		present[l.index] = rule
@@ -38,17 +94,13 @@ func (m *memory) remember(p Policy, links []link) {
 	m.watchIndex = present // an index that is gone may be given to another interface
 }
 
-// maxWatchedMACs bounds what learnMAC keeps, in addresses. Ours: far above any
-// machine's number of cards; only somebody who changes the address of a
-// monitoring point in a loop gets there, and its index is still watched then.
-const maxWatchedMACs = 4096
-
 // learnMAC keeps the addresses of a monitoring point for life.
 func (m *memory) learnMAC(l link, rule string) {
 	for _, mac := range []string{l.permMAC, l.mac} {
-		if mac != "" && !l.loopback && len(m.watchMAC) < maxWatchedMACs {
-			m.watchMAC[mac] = rule
+		if mac == "" || l.loopback || m.watchMAC[mac] == rule || len(m.watchMAC) >= maxWatchedMACs {
+			continue
 		}
+		m.watchMAC[mac], m.dirty = rule, true
 	}
 }
 
@@ -63,4 +115,94 @@ func (m *memory) watches(l link) (string, bool) {
 	}
 	rule, ok := m.watchMAC[l.mac]
 	return rule, ok && l.mac != ""
+}
+
+// forget lets go of monitoring points that a new policy does not name any
+// more, and of interfaces that it names for something else by what does not
+// change: their address or their place. A mere name is not enough: it may be
+// the name that changed.
+func (m *memory) forget(p Policy, links []link) {
+	for mac, rule := range m.watchMAC {
+		if !slices.Contains(p.Monitoring, rule) {
+			delete(m.watchMAC, mac)
+			m.dirty = true
+		}
+	}
+	for index, rule := range m.watchIndex {
+		if !slices.Contains(p.Monitoring, rule) {
+			delete(m.watchIndex, index)
+		}
+	}
+	strong := slices.DeleteFunc(slices.Concat(p.Service, p.DiodeTX, p.DiodeRX), func(rule string) bool { return !isStrong(rule) })
+	for index := range only(strong, links) {
+		for _, l := range links {
+			if _, here := m.watchIndex[index]; l.index == index && !here {
+				delete(m.watchMAC, l.permMAC)
+				delete(m.watchMAC, l.mac)
+				m.dirty = true
+			}
+		}
+	}
+}
+
+// record returns what is remembered of an accepted interface. What does not
+// change counts most: its place, then its permanent address, then a name that
+// somebody gave it. An interface that has only a name must be of the same kind
+// and have the same address as well.
+func (m *memory) record(l link, links []link) *record {
+	same := sameAs(l)
+	sharers := filter(links, func(o link) bool { return same(newRecord(o, "")) })
+	var found []*record
+	for i := range m.accepted {
+		if same(m.accepted[i]) {
+			found = append(found, &m.accepted[i])
+		}
+	}
+	if len(found) == 1 && len(sharers) < 2 {
+		return found[0]
+	}
+	// Several share it, as the ports of one card may: all else must agree.
+	for _, r := range found {
+		if r.PermMAC == l.permMAC && r.Name == l.name && r.Kind == l.kind {
+			return r
+		}
+	}
+	return nil
+}
+
+// sameAs returns the comparison that counts for an interface.
+func sameAs(l link) func(record) bool {
+	switch {
+	case l.loopback:
+		return func(r record) bool { return r.Name == l.name && r.Kind == l.kind && r.MAC == l.mac }
+	case l.path != "":
+		return func(r record) bool { return r.Path == l.path }
+	case l.permMAC != "":
+		return func(r record) bool { return r.PermMAC == l.permMAC }
+	case len(l.altNames) > 0:
+		return func(r record) bool {
+			return r.Kind == l.kind && slices.ContainsFunc(r.AltNames, func(n string) bool { return slices.Contains(l.altNames, n) })
+		}
+	}
+	return func(r record) bool { return r.Name == l.name && r.Kind == l.kind && r.MAC == l.mac }
+}
+
+// accept remembers an interface; what was remembered of it before is replaced.
+func (m *memory) accept(l link, links []link, by string) {
+	m.drop(l, links)
+	m.accepted = append(m.accepted, newRecord(l, by))
+	m.dirty = true
+}
+
+// drop forgets that an interface was accepted.
+func (m *memory) drop(l link, links []link) {
+	r := m.record(l, links)
+	if r == nil {
+		return
+	}
+	old := *r
+	m.accepted = slices.DeleteFunc(m.accepted, func(o record) bool {
+		return o.Name == old.Name && o.Kind == old.Kind && o.Path == old.Path && o.PermMAC == old.PermMAC && o.MAC == old.MAC
+	})
+	m.dirty = true
 }

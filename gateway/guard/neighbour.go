@@ -21,7 +21,8 @@ type neighbour struct {
 }
 
 // keepNeighbour makes sure that the far end of a link has a permanent entry,
-// and says what is wrong when it has none.
+// and says what is wrong when it has none. Without Options.TendNeighbours it
+// only looks: the privileged half makes the entry.
 func (g *Guard) keepNeighbour(l link, e SendEnd) error {
 	if !e.needsNeighbour(l) {
 		return nil
@@ -38,6 +39,12 @@ func (g *Guard) keepNeighbour(l link, e SendEnd) error {
 		return &NotReadyError{
 			Interface: l.name, Cause: fmt.Sprintf("no permanent neighbour entry for %s, and over a one-way link nobody answers a question for it", addr),
 			Remedy: fmt.Sprintf("set destination_mac, or make the entry: ip neighbour replace %s lladdr MAC dev %s nud permanent", addr, l.name),
+		}
+	}
+	if !g.tendNeighbours {
+		return &NotReadyError{
+			Interface: l.name, Cause: fmt.Sprintf("%s is at %s, not permanently at %s", addr, orNone(found.mac), e.MAC),
+			Remedy: "the guard's warden makes the entry within a second; when this lasts see its log", Passes: true,
 		}
 	}
 	if err := g.neighbours.SetNeighbour(l.index, addr, e.MAC); err != nil {

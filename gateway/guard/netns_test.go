@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -71,7 +70,7 @@ func (w *plant) start(p guard.Policy) {
 	t := w.t
 	t.Helper()
 	var err error
-	if w.guard, err = guard.New(p, slog.New(slog.DiscardHandler)); err != nil {
+	if w.guard, err = newGuard(p); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -343,7 +342,7 @@ func TestRulesOnARealKernel(t *testing.T) {
 	lab.Cable(netlab.End{In: lab.Self(), Name: "mon0", MAC: "02:6d:6f:6e:00:01"}, netlab.End{In: lab.Namespace("peer"), Name: "eth0"})
 	lab.Self().Run("ip", "link", "property", "add", "dev", "mon0", "altname", "mirror-port-of-cell-7")
 	for _, rule := range []string{"mon0", "mirror-port-of-cell-7", "mac:02:6D:6F:6E:00:01"} {
-		g, err := guard.New(guard.Policy{Monitoring: []string{rule}}, slog.New(slog.DiscardHandler))
+		g, err := newGuard(guard.Policy{Monitoring: []string{rule}})
 		if err != nil {
 			t.Errorf("%s: %v", rule, err)
 			continue
@@ -352,7 +351,7 @@ func TestRulesOnARealKernel(t *testing.T) {
 			t.Errorf("%s: %+v", rule, d)
 		}
 	}
-	_, err := guard.New(guard.Policy{Monitoring: []string{"eno7"}}, slog.New(slog.DiscardHandler))
+	_, err := newGuard(guard.Policy{Monitoring: []string{"eno7"}})
 	if err == nil || !strings.Contains(err.Error(), "mon0 = mirror-port-of-cell-7 = mac:02:6d:6f:6e:00:01 (veth)") {
 		t.Errorf("the error must list what exists: %v", err)
 	}

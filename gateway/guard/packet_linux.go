@@ -41,6 +41,11 @@ func confine(fd, index int, name string, filter []bpf.RawInstruction) error {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: everyProtocol, Ifindex: index}); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
+	return boundTo(fd, index, name)
+}
+
+// boundTo reads back what a packet socket is bound to.
+func boundTo(fd, index int, name string) error {
 	bound, err := unix.Getsockname(fd)
 	if err != nil {
 		return fmt.Errorf("read back the interface: %w", err)

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,8 +12,6 @@ type prober interface {
 	ReadFile(path string) ([]byte, error)
 	// Device asks the driver of an interface.
 	Device(name string) (device, error)
-	// Watch counts what arrives at an interface until ctx ends.
-	Watch(ctx context.Context, index int, w wanted) (traffic, error)
 }
 
 // device is what a driver tells.

@@ -46,15 +46,29 @@ func (g *Guard) DiodeReady(iface string, dest netip.AddrPort) error {
 
 // tend keeps every sending end in order, and notes which may send. The caller
 // holds g.apply.
-func (g *Guard) tend(verdicts []verdict) {
+func (g *Guard) tend(verdicts []verdict, s stance) {
 	before := g.ready.Load()
 	now := make(map[endKey]error, len(g.policy.SendEnds))
 	for _, e := range g.policy.SendEnds {
-		err := g.tendOne(verdicts, e)
+		err := s.notReady(e)
+		if err == nil {
+			err = g.tendOne(verdicts, e)
+		}
 		now[e.key()] = err
 		g.reportEnd(e, before, err)
 	}
 	g.ready.Store(&now)
+}
+
+// notReady returns why no link may send, whatever its own end is like.
+func (s stance) notReady(e SendEnd) error {
+	switch {
+	case s.tripped:
+		return &NotReadyError{Interface: e.Interface, Cause: "the guard has tripped: " + s.reason, Remedy: "find out why, then: sluice guard reset", Passes: true}
+	case !s.whole:
+		return &NotReadyError{Interface: e.Interface, Cause: s.reason, Remedy: "see sluice guard status", Passes: true}
+	}
+	return nil
 }
 
 func (g *Guard) tendOne(verdicts []verdict, e SendEnd) error {

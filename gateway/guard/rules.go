@@ -29,6 +29,9 @@ func checkRules(p Policy, links []link) error {
 		{listDiodeRX, p.DiodeRX},
 	} {
 		for _, rule := range set.rules {
+			if set.list == listMonitoring && p.Isolate && len(match(rule, links)) == 0 {
+				continue // it is in its own namespace; the fence must show it
+			}
 			if reason := wrong(set.list, rule, links); reason != "" {
 				problems = append(problems, &RuleError{set.list, rule, reason, describeAll(links)})
 			}
@@ -76,6 +79,7 @@ func conflicts(p Policy, links []link) []error {
 	watched := monitoring(p, links, newMemory())
 	service := named(p.Service, links)
 	tx, rx := named(p.DiodeTX, links), named(p.DiodeRX, links)
+	beside := besideDiode(links, tx, rx)
 	for _, l := range links {
 		reason, isWatched := watched[l.index]
 		for _, other := range []struct {
@@ -91,6 +95,9 @@ func conflicts(p Policy, links []link) []error {
 		}
 		if rule, ok := service[l.index]; ok && (tx[l.index] != "" || rx[l.index] != "") {
 			out = append(out, twoRoles(listService, rule, "carries a one-way link, which nothing else may use", links))
+		}
+		if rule, ok := service[l.index]; ok && beside[l.index] != "" {
+			out = append(out, twoRoles(listService, rule, "is a relative of "+beside[l.index]+", which carries a one-way link", links))
 		}
 		if rule, ok := tx[l.index]; ok && rx[l.index] != "" {
 			out = append(out, twoRoles(listDiodeTX, rule, "is also the "+listDiodeRX+": one direction per interface", links))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -33,6 +34,10 @@ func (g *Guard) Run(ctx context.Context) error {
 		return errors.New("guard: Run is already active")
 	}
 	defer g.running.Store(false)
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() { g.minder(ctx) })
+	others.Go(func() { g.lookout(ctx) })
 	pause := backoffFirst
 	for ctx.Err() == nil {
 		synced, err := g.follow(ctx)
@@ -79,12 +84,8 @@ func (g *Guard) follow(ctx context.Context) (synced bool, err error) {
 func (g *Guard) changed(ctx context.Context, dirty <-chan struct{}) error {
 	timer := time.NewTimer(g.nextResync())
 	defer timer.Stop()
-	var tick <-chan time.Time
-	if len(g.policy.SendEnds) > 0 {
-		ticker := time.NewTicker(tendEvery)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -96,7 +97,7 @@ func (g *Guard) changed(ctx context.Context, dirty <-chan struct{}) error {
 			return nil
 		case <-timer.C:
 			return nil
-		case <-tick:
+		case <-tick.C:
 			g.lookAfterEnds()
 		case <-g.kick:
 			timer.Reset(g.nextResync())
@@ -109,7 +110,7 @@ func (g *Guard) lookAfterEnds() {
 	g.apply.Lock()
 	defer g.apply.Unlock()
 	if verdicts, err := g.current(); err == nil {
-		g.tend(verdicts)
+		g.tend(verdicts, stance{whole: true})
 	}
 }
 

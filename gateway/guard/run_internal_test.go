@@ -41,7 +41,7 @@ func TestRunSubscribesBeforeItLists(t *testing.T) {
 		}
 		k.overrun()
 		synctest.Wait()
-		if s := g.Snapshot(); s.State != StateUnknown {
+		if s := g.Snapshot(); s.State != StateUnknown+": interface events were lost" {
 			t.Errorf("after an overrun the state is %q", s.State)
 		}
 		time.Sleep(overrunPause)
@@ -78,7 +78,7 @@ func TestUnknownStateIsRetriedWithBackoff(t *testing.T) {
 		k.overrun()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if s := g.Snapshot(); s.State != StateUnknown {
+		if s := g.Snapshot(); s.State != StateUnknown+": interface events were lost" {
 			t.Errorf("the state is %q although nothing can be read", s.State)
 		}
 		if _, err := g.DialUDP(t.Context(), netip.MustParseAddrPort("127.0.0.1:9")); !errors.Is(err, ErrUnknownState) {
@@ -233,7 +233,7 @@ func listenUDP(t *testing.T, b barrier) {
 	lo := loopback()
 	lo.addrs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}
 	k := newFake(lo)
-	g, err := newGuard(Policy{}, quiet, k, b, true)
+	g, err := newGuard(Options{Policy: Policy{}, Log: quiet, TendNeighbours: true}, k, b, true)
 	if err != nil {
 		t.Fatal(err)
 	}
