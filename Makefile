@@ -59,6 +59,14 @@ generate: ## write the generated files anew
 check-generated: ## fail when a generated file is not what generate would write
 	@tools/check-generated.sh
 
+.PHONY: deb
+deb: $(TOOLS)/nfpm ## build the Debian package into dist/; VERSION=1.2.3 names it, ARCH=arm64 builds for another machine
+	@VERSION=$(VERSION) ARCH=$(ARCH) packaging/build.sh $(TOOLS)/nfpm
+
+.PHONY: package-test
+package-test: deb ## install the package in a Debian root and boot it, as root; three minutes, needs a Debian mirror
+	SLUICE_PACKAGE_TEST=yes go test -count=1 -timeout 15m -v ./packaging
+
 .PHONY: bench
 bench: build ## measure the whole way beside rsyslog; QUICK=1 ends within 45 s, UPDATE=1 writes docs/performance.md
 	go run ./test/bench
@@ -78,3 +86,6 @@ clean: ## remove what was built, and the state of the quickstart
 # Built once: golangci-lint takes about 140 s.
 $(TOOLS)/golangci-lint: tools/golangci-lint/go.mod tools/golangci-lint/go.sum
 	go build -C tools/golangci-lint -buildvcs=false -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/nfpm: tools/nfpm/go.mod tools/nfpm/go.sum
+	go build -C tools/nfpm -buildvcs=false -o ../../$@ github.com/goreleaser/nfpm/v2/cmd/nfpm

@@ -32,6 +32,7 @@ func rooms() []room {
 		{folder: "docs/examples", may: []string{"sdk"}},
 		{folder: "test", may: []string{"agent", "diode", "gateway", "handover", "hcl", "internal", "plugins", "sdk", "wire"}},
 		{folder: "image", may: []string{"internal"}},
+		{folder: "packaging"},
 	}
 }
 
