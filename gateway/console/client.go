@@ -65,6 +65,21 @@ func (c Client) TestReport(ctx context.Context, link string) (TestReport, error)
 	return call[TestReport](ctx, c, testReportURL, linkRequest{Link: link}, controlTimeout)
 }
 
+// GuardTest asks for the guard's evidence.
+func (c Client) GuardTest(ctx context.Context, r GuardTestRequest) (GuardReport, error) {
+	return call[GuardReport](ctx, c, guardTestURL, r, controlTimeout)
+}
+
+// GuardReset lets what has tripped go on.
+func (c Client) GuardReset(ctx context.Context, r GuardResetRequest) (Guard, error) {
+	return call[Guard](ctx, c, guardResetURL, r, controlTimeout)
+}
+
+// AcceptInterface has an interface accepted.
+func (c Client) AcceptInterface(ctx context.Context, r AcceptRequest) (Accepted, error) {
+	return call[Accepted](ctx, c, interfaceURL, r, controlTimeout)
+}
+
 // Fetch asks the node behind a socket for its status.
 func Fetch(ctx context.Context, path string) (Status, error) {
 	var st Status

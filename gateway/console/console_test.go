@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -89,14 +90,27 @@ func sample() console.Status {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	return console.Status{
 		Node: "gw-plant", Site: "substation-7", Version: "0.1.0", PID: 4711, Started: at, Ready: true,
-		Guard: console.Guard{State: "ok", Interfaces: []console.Interface{
-			{Name: "eno1", Up: true, Role: "service", Reason: "it is nothing else"},
-			{Name: "eno3", Role: "monitoring", Reason: `named "eno3" in monitoring_points`},
-		}},
+		Guard: console.Guard{
+			State: "ok", Warden: &console.Warden{PID: 4700, Known: true, At: at},
+			Interfaces: []console.Interface{
+				{
+					Name: "eno1", Index: 2, MAC: "02:00:5e:10:00:01", PermMAC: "02:00:5e:10:00:01", AltNames: []string{"enp3s0f0"},
+					Path: "/sys/devices/pci0000:00/0000:03:00.0/net/eno1", Kind: "device", Addresses: []string{"10.20.0.5/24", "fe80::1/64"},
+					Up: true, Role: "service", Reason: "it is nothing else", Accepted: true,
+				},
+				{
+					Name: "eno3", Index: 4, MAC: "02:00:5e:10:00:03", Kind: "device", Up: true, Role: "monitoring",
+					Reason: `named "eno3" in monitoring_points`, Rules: []string{"eno3"}, Accepted: true, Barriers: fenced(),
+				},
+				{Name: "eno4", Index: 5, MAC: "02:00:5e:10:00:04", Kind: "device", Role: "closed", Reason: "it appeared later", Fresh: true},
+			},
+			Input:    &console.Check{Name: "nft input", OK: true},
+			Restored: []console.Restored{{At: at, Interface: "eno3", What: "arp was switched on"}},
+		},
 		Receivers: []console.Receiver{{
-			Name: "udp.kics-agents", Protocol: "opaque", Network: "udp", Port: 20001, Encryption: "declared", Records: 12, Bytes: 3400,
+			Name: "udp.kics-agents", Protocol: "opaque", Network: "udp", Port: 20001, Encryption: "declared", Rate: 2.5, Records: 12, Bytes: 3400,
 			Sockets: []console.Socket{{Interface: "eno1", Local: "0.0.0.0:20001", State: "listening"}},
-			Plugin:  console.Plugin{Status: "backing-off", Restarts: 2, LastError: "exit status 2"},
+			Plugin:  console.Plugin{Status: "backing-off", Restarts: 2, LastError: "exit status 2", Missing: []string{"landlock"}},
 			Traffic: console.Traffic{KernelDrops: 5},
 			Dropped: map[string]console.Drop{"spool-full": {Batches: 1, Records: 7}}, Refused: map[string]uint64{"allow_from": 3},
 		}},
@@ -135,8 +149,18 @@ func sample() console.Status {
 			Name: "kics.node-a", Delivery: "sent", Takes: []string{"udp.kics-agents"}, Records: 9, Last: &at, Holding: "connection refused",
 			Plugin: console.Plugin{Status: "running", PID: 99}, Refused: map[string]uint64{"dial tcp 10.0.0.1:22": 1},
 		}},
-		Exceptions: []console.Exception{{Name: "legacy", Allows: "unencrypted_udp", On: "receiver.udp.x", Until: "2027-03-31", ApprovedBy: "j.doe", Reason: "old"}},
+		Exceptions: []console.Exception{{Name: "legacy", Allows: "unencrypted_udp", On: "receiver.udp.kics-agents", Until: "2027-03-31", ApprovedBy: "j.doe", Reason: "old"}},
+		Audit:      auditlog.Head{Seq: 17, Hash: strings.Repeat("5a", 32)},
 		Warnings:   []string{"something is closed"},
+	}
+}
+
+// fenced is what stands before an interface when all is well.
+func fenced() *console.Barriers {
+	return &console.Barriers{
+		Egress:  []console.Check{{Name: "nft egress", OK: true}, {Name: "tc egress", OK: true}},
+		Ingress: []console.Check{{Name: "nft ingress", OK: true}}, Quiet: []console.Check{{Name: "arp", OK: true}},
+		Dropped: map[string]uint64{"nft egress": 5},
 	}
 }
 
@@ -152,7 +176,10 @@ func TestTextShowsEveryLossAndEveryWeakness(t *testing.T) {
 		"ever declared missing 3 batches, 9 records; filled 1 batch, 2 records; lost for good 0 batches, 0 records", "ALARM: sender state went back",
 		"near side says: node gw-plant, behind 2", "sent again on request: 1 batch, 900 B; 3 still to go", "near side sent to 10", "pairing 2026-11, fingerprint b194",
 		"9 records sent",
-		"holding: connection refused", "refused (dial tcp 10.0.0.1:22): 1", "unencrypted_udp on receiver.udp.x", "something is closed",
+		"holding: connection refused", "refused (dial tcp 10.0.0.1:22): 1", "unencrypted_udp on receiver.udp.kics-agents", "something is closed",
+		"before eno3: out nft egress ok, tc egress ok; in nft ingress ok; quiet arp ok; sent 0, dropped 5 by nft egress",
+		"the warden (pid 4700) looked at", "set right again at 2026-11-23 12:00:00Z: eno3: arp was switched on",
+		"sandbox DEGRADED, without: landlock", "audit log: entry 17, 5a5a", "encryption for UDP", "10.20.0.5", "opaque on 20001",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("text lacks %q:\n%s", want, out.String())

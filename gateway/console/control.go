@@ -2,7 +2,7 @@ package console
 
 import "context"
 
-// A node does what an operator asks of its links through these three interfaces. All methods are called by several
+// A node does what an operator asks of it through these interfaces. All methods are called by several
 // goroutines at once, end early when ctx ends, and answer with an *Error where the operator can do something: on the
 // wrong side of a diode with OtherSide, for a link that there is not with NoLink.
 
@@ -40,12 +40,32 @@ type linkTests interface {
 	TestReport(ctx context.Context, link string) (TestReport, error)
 }
 
+// guardCare is the evidence of the guard, and the end of a trip.
+type guardCare interface {
+	// GuardTest reads everything back and, with Watch, watches and tries for some seconds. What is wrong is in the
+	// report; an error means that there is none.
+	GuardTest(ctx context.Context, r GuardTestRequest) (GuardReport, error)
+	// GuardReset lets what has tripped go on. It is refused when its entry cannot be written to the audit log. Trips
+	// that are still there afterwards have come again.
+	GuardReset(ctx context.Context, r GuardResetRequest) (Guard, error)
+}
+
+// interfaceCare decides on interfaces that appeared later.
+type interfaceCare interface {
+	// AcceptInterface watches the interface for 10 s and, unless it looks like a mirror port, remembers it as one that
+	// may become a service interface. What cannot become one by that is refused, and the text says why.
+	AcceptInterface(ctx context.Context, r AcceptRequest) (Accepted, error)
+}
+
 // control is what the server offers beside the status; what is nil is answered with an error.
 type control struct {
 	gaps    gaps
 	resends resends
 	care    linkCare
 	tests   linkTests
+
+	guard      guardCare
+	interfaces interfaceCare
 }
 
 // Option adds to what a server offers.
@@ -62,3 +82,9 @@ func WithLinkCare(l linkCare) Option { return func(c *control) { c.care = l } }
 
 // WithLinkTests serves the measuring of links.
 func WithLinkTests(l linkTests) Option { return func(c *control) { c.tests = l } }
+
+// WithGuard serves the guard's evidence and its reset.
+func WithGuard(g guardCare) Option { return func(c *control) { c.guard = g } }
+
+// WithInterfaces serves accepting interfaces.
+func WithInterfaces(i interfaceCare) Option { return func(c *control) { c.interfaces = i } }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 // fakeNode answers what a test puts in, and notes what it was asked.
@@ -19,15 +21,18 @@ type fakeNode struct {
 	asked  any
 	answer error
 
-	list    console.GapList
-	report  []byte
-	resend  console.Resend
-	told    console.Explanation
-	facts   []console.Fact
-	taken   console.Acceptance
-	state   console.TestState
-	seen    console.TestReport
-	waiting chan struct{} // closed when Test waits for its context
+	list     console.GapList
+	report   []byte
+	resend   console.Resend
+	told     console.Explanation
+	facts    []console.Fact
+	taken    console.Acceptance
+	state    console.TestState
+	seen     console.TestReport
+	evidence console.GuardReport
+	guard    console.Guard
+	let      console.Accepted
+	waiting  chan struct{} // closed when Test waits for its context
 }
 
 func (n *fakeNode) Gaps(_ context.Context, q console.GapsQuery) (console.GapList, error) {
@@ -75,11 +80,30 @@ func (n *fakeNode) TestReport(_ context.Context, link string) (console.TestRepor
 	return n.seen, n.answer
 }
 
+func (n *fakeNode) GuardTest(_ context.Context, r console.GuardTestRequest) (console.GuardReport, error) {
+	n.asked = r
+	return n.evidence, n.answer
+}
+
+func (n *fakeNode) GuardReset(_ context.Context, r console.GuardResetRequest) (console.Guard, error) {
+	n.asked = r
+	return n.guard, n.answer
+}
+
+func (n *fakeNode) AcceptInterface(ctx context.Context, r console.AcceptRequest) (console.Accepted, error) {
+	if r.Who != console.WhoOf(ctx) {
+		return console.Accepted{}, errors.New("two different callers")
+	}
+	n.asked = r
+	return n.let, n.answer
+}
+
 // control serves a fake node and returns who asks it.
 func control(t *testing.T, n *fakeNode) console.Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), console.SocketName)
-	s, err := console.Listen(t.Context(), path, sample, console.WithGaps(n), console.WithResends(n), console.WithLinkCare(n), console.WithLinkTests(n))
+	s, err := console.Listen(t.Context(), path, sample, console.WithGaps(n), console.WithResends(n), console.WithLinkCare(n), console.WithLinkTests(n),
+		console.WithGuard(n), console.WithInterfaces(n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +126,9 @@ func TestEveryMethodCrossesTheSocket(t *testing.T) {
 		report: []byte{0, 1, 2, 255}, resend: console.Resend{Link: "l", Batches: 3, RateBits: 1e6},
 		told: console.Explanation{Link: "l", From: at, To: at}, facts: []console.Fact{{Name: "mtu", State: console.FactOK}},
 		taken: console.Acceptance{Link: "l", Floor: 9}, state: console.TestState{Link: "l", Seconds: 2}, seen: console.TestReport{Link: "l", Started: at},
+		evidence: console.GuardReport{Node: "n", At: at, Guard: console.Guard{Interfaces: []console.Interface{}}, Mirrors: []console.Mirror{{Interface: "eno1", Unicast: 3}}},
+		guard:    console.Guard{State: console.GuardOK, Interfaces: []console.Interface{}},
+		let:      console.Accepted{Interface: console.Interface{Name: "eno4", Role: "service"}, Mirror: &console.Mirror{Verdict: console.MirrorUndecided}},
 	}
 	c := control(t, n)
 	query := console.GapsQuery{Link: "l", Class: "critical", All: true, Limit: 7}
@@ -122,6 +149,15 @@ func TestEveryMethodCrossesTheSocket(t *testing.T) {
 		{"accept", func(ctx context.Context) (any, error) { return c.AcceptSender(ctx, "l") }, n.taken, nil},
 		{"doctor", func(ctx context.Context) (any, error) { return c.Doctor(ctx, "") }, n.facts, ""},
 		{"test", func(ctx context.Context) (any, error) { return c.Test(ctx, test) }, n.state, nil},
+		{"guard test", func(ctx context.Context) (any, error) {
+			return c.GuardTest(ctx, console.GuardTestRequest{Watch: true})
+		}, n.evidence, nil},
+		{"guard reset", func(ctx context.Context) (any, error) {
+			return c.GuardReset(ctx, console.GuardResetRequest{Reason: "CR-2231"})
+		}, n.guard, nil},
+		{"accept interface", func(ctx context.Context) (any, error) {
+			return c.AcceptInterface(ctx, console.AcceptRequest{Name: "eno4", Force: true})
+		}, n.let, nil},
 		{"test report", func(ctx context.Context) (any, error) { return c.TestReport(ctx, "l") }, n.seen, "l"},
 	} {
 		got, err := x.call(t.Context())
@@ -149,6 +185,29 @@ func TestTheNodeIsToldWhoAsks(t *testing.T) {
 	}
 	if asked := n.asked.(string); !strings.HasPrefix(asked, "l by ") || !strings.Contains(asked, "uid ") {
 		t.Errorf("accepted for %q", asked)
+	}
+}
+
+// What changes the guard is asked for by somebody, with a reason.
+func TestTheGuardIsToldWhoAndWhy(t *testing.T) {
+	n := &fakeNode{}
+	c := control(t, n)
+	if _, err := c.GuardReset(t.Context(), console.GuardResetRequest{Reason: "CR-2231", Who: auditlog.Who{Name: "somebody else"}}); err != nil {
+		t.Fatal(err)
+	}
+	r := n.asked.(console.GuardResetRequest)
+	if r.Reason != "CR-2231" || r.Who.UID != int64(os.Getuid()) || r.Who.PID != os.Getpid() {
+		t.Errorf("%+v", r)
+	}
+	var refusal *console.Error
+	if _, err := c.GuardReset(t.Context(), console.GuardResetRequest{Reason: " "}); !errors.As(err, &refusal) || refusal.Code != console.CodeBadRequest {
+		t.Error(err)
+	}
+	if _, err := c.AcceptInterface(t.Context(), console.AcceptRequest{}); !errors.As(err, &refusal) || refusal.Code != console.CodeBadRequest {
+		t.Error(err)
+	}
+	if who := console.WhoOf(t.Context()); who.UID != auditlog.Nobody {
+		t.Errorf("%+v", who)
 	}
 }
 

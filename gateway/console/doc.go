@@ -2,6 +2,8 @@
 // that only the node's own user can open, and the text that people read.
 //
 //	gateway ── Status ──► Server (unix socket, 0600) ◄── Fetch ── sluice status ──► Text
+//	        ◄─ methods ──        who asks: SO_PEERCRED            sluice guard, interfaces, diode …
 //
-// It shows and changes nothing, and it opens no inet socket.
+// It decides nothing: whatever changes something is a method of the node, which is told who asks. It opens no inet
+// socket and knows no other room's types.
 package console

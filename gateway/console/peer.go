@@ -2,10 +2,9 @@ package console
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os/user"
-	"strconv"
+
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 // peerKey is where a connection's context keeps who is at the other end.
@@ -13,22 +12,21 @@ type peerKey struct{}
 
 // withPeer asks the kernel once per connection who is at the other end: unix(7), SO_PEERCRED.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, peerName(c))
+	return context.WithValue(ctx, peerKey{}, peerOf(c))
 }
 
-func peerOf(ctx context.Context) string {
-	who, _ := ctx.Value(peerKey{}).(string)
-	return who
+// WhoOf is who asks, in the context of a call of the node's functions.
+func WhoOf(ctx context.Context) auditlog.Who {
+	if who, ok := ctx.Value(peerKey{}).(auditlog.Who); ok {
+		return who
+	}
+	return auditlog.Who{UID: auditlog.Nobody, LoginUID: auditlog.Nobody}
 }
 
-func peerName(c net.Conn) string {
+func peerOf(c net.Conn) auditlog.Who {
 	uid, pid, err := peerCredentials(c)
 	if err != nil {
-		return "unknown user: " + err.Error()
+		return auditlog.Who{UID: auditlog.Nobody, LoginUID: auditlog.Nobody, Name: "unknown user: " + err.Error()}
 	}
-	name := fmt.Sprintf("uid %d", uid)
-	if u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
-		name = fmt.Sprintf("%s (uid %d)", u.Username, uid)
-	}
-	return fmt.Sprintf("%s, pid %d", name, pid)
+	return auditlog.Peer(uid, pid)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // Where the control methods are served. All of them take their request as JSON by POST.
@@ -19,6 +20,9 @@ const (
 	doctorURL     = "/v1/doctor"
 	testURL       = "/v1/test"
 	testReportURL = "/v1/test-report"
+	guardTestURL  = "/v1/guard-test"
+	guardResetURL = "/v1/guard-reset"
+	interfaceURL  = "/v1/accept-interface"
 )
 
 // maxRequest bounds a request, bytes: a gap report of 1 MiB as base64, and room for the rest.
@@ -54,6 +58,28 @@ func (s *Server) routes(mux *http.ServeMux) {
 	post(s, mux, testReportURL, c.tests != nil, func(ctx context.Context, r linkRequest, _ string) (TestReport, error) {
 		return c.tests.TestReport(ctx, r.Link)
 	})
+	s.guardRoutes(mux)
+}
+
+// guardRoutes adds what the node offers about its guard.
+func (s *Server) guardRoutes(mux *http.ServeMux) {
+	c := s.control
+	post(s, mux, guardTestURL, c.guard != nil, func(ctx context.Context, r GuardTestRequest, _ string) (GuardReport, error) {
+		r.Who = WhoOf(ctx)
+		return c.guard.GuardTest(ctx, r)
+	})
+	post(s, mux, guardResetURL, c.guard != nil, func(ctx context.Context, r GuardResetRequest, _ string) (Guard, error) {
+		if r.Who = WhoOf(ctx); strings.TrimSpace(r.Reason) == "" {
+			return Guard{}, Errorf(CodeBadRequest, "guard reset: say why with --reason: it stands in the audit log")
+		}
+		return c.guard.GuardReset(ctx, r)
+	})
+	post(s, mux, interfaceURL, c.interfaces != nil, func(ctx context.Context, r AcceptRequest, _ string) (Accepted, error) {
+		if r.Who = WhoOf(ctx); strings.TrimSpace(r.Name) == "" {
+			return Accepted{}, Errorf(CodeBadRequest, "interfaces accept: name an interface")
+		}
+		return c.interfaces.AcceptInterface(ctx, r)
+	})
 }
 
 // post serves one method.
@@ -70,7 +96,7 @@ func post[Req, Res any](s *Server, mux *http.ServeMux, url string, offered bool,
 		}
 		var res Res
 		err := error(errStopping())
-		s.during(func() { res, err = f(r.Context(), req, peerOf(r.Context())) })
+		s.during(func() { res, err = f(r.Context(), req, WhoOf(r.Context()).String()) })
 		if err != nil {
 			fail(w, err)
 			return

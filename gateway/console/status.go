@@ -3,6 +3,8 @@ package console
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 // Status is everything that a node says of itself. Counters count from the start of the process unless they say
@@ -20,22 +22,9 @@ type Status struct {
 	Links      []Link      `json:"links"`
 	Sinks      []Sink      `json:"sinks"`
 	Exceptions []Exception `json:"exceptions"`
-	Warnings   []string    `json:"warnings"`
-}
-
-// Guard says what each interface may carry, and why.
-type Guard struct {
-	State      string      `json:"state"` // "ok" or "unknown"
-	Interfaces []Interface `json:"interfaces"`
-}
-
-// Interface is one decision of the guard.
-type Interface struct {
-	Name   string `json:"name"`
-	MAC    string `json:"mac,omitempty"`
-	Up     bool   `json:"up"`
-	Role   string `json:"role"`
-	Reason string `json:"reason"`
+	// Audit is the newest entry of the audit log; its Seq is 0 when the node keeps none.
+	Audit    auditlog.Head `json:"audit"`
+	Warnings []string      `json:"warnings"`
 }
 
 // Drop is a loss with one reason.
@@ -54,24 +43,38 @@ type Plugin struct {
 	LastError   string    `json:"last_error,omitempty"`
 	Since       time.Time `json:"since"`
 	Confinement []string  `json:"confinement,omitempty"`
+	// Missing are layers of the sandbox that an exception lets it run without.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // Receiver is one receiver of the node.
 type Receiver struct {
-	Name       string            `json:"name"` // "udp.kics-agents"
-	Protocol   string            `json:"protocol"`
-	Network    string            `json:"network"`
-	Port       int               `json:"port"`
-	Encryption string            `json:"encryption"` // "on", "declared" or "OFF"
-	Sockets    []Socket          `json:"sockets"`
-	Plugin     Plugin            `json:"plugin"`
-	Batches    uint64            `json:"batches"` // durable
-	Records    uint64            `json:"records"`
-	Bytes      uint64            `json:"bytes"`
-	Traffic    Traffic           `json:"traffic"`
-	Dropped    map[string]Drop   `json:"dropped,omitempty"`
-	Refused    map[string]uint64 `json:"refused,omitempty"` // by reason: connections, datagrams and requests
+	Name       string `json:"name"` // "udp.kics-agents"
+	Protocol   string `json:"protocol"`
+	Network    string `json:"network"`
+	Port       int    `json:"port"`
+	Encryption string `json:"encryption"` // "on", "declared" or "OFF"
+	// VerifyClients says whether endpoints must show a certificate: VerifyYes, VerifyNo or VerifyElsewhere; empty where
+	// the protocol has none.
+	VerifyClients string `json:"verify_clients,omitempty"`
+	// Rate is records per second over the last seconds, durable ones.
+	Rate    float64           `json:"records_per_second"`
+	Sockets []Socket          `json:"sockets"`
+	Plugin  Plugin            `json:"plugin"`
+	Batches uint64            `json:"batches"` // durable
+	Records uint64            `json:"records"`
+	Bytes   uint64            `json:"bytes"`
+	Traffic Traffic           `json:"traffic"`
+	Dropped map[string]Drop   `json:"dropped,omitempty"`
+	Refused map[string]uint64 `json:"refused,omitempty"` // by reason: connections, datagrams and requests
 }
+
+// Values of Receiver.VerifyClients.
+const (
+	VerifyYes       = "yes"
+	VerifyNo        = "no"
+	VerifyElsewhere = "by the integration server"
+)
 
 // Socket is one listening socket.
 type Socket struct {
@@ -258,14 +261,4 @@ type Sink struct {
 	Dropped  map[string]Drop `json:"dropped,omitempty"`
 	// Refused counts what the plugin asked for beyond its block.
 	Refused map[string]uint64 `json:"refused,omitempty"`
-}
-
-// Exception is a written weakening in force.
-type Exception struct {
-	Name       string `json:"name"`
-	Allows     string `json:"allows"`
-	On         string `json:"on"`
-	Reason     string `json:"reason"`
-	ApprovedBy string `json:"approved_by"`
-	Until      string `json:"until"`
 }

@@ -19,11 +19,15 @@ func Text(w io.Writer, st Status) error {
 	}
 	p.line("node %s (site %s)\t%s\tsluice %s, pid %d, since %s", st.Node, st.Site, state, st.Version, st.PID, st.Started.Format(time.DateTime))
 	p.guard(st.Guard)
+	p.receiverTable(st)
 	p.receivers(st.Receivers)
 	p.spools(st.Spools)
 	p.links(st.Links)
 	p.sinks(st.Sinks)
 	p.exceptions(st)
+	if st.Audit.Seq > 0 {
+		p.line("\naudit log: entry %d, %s", st.Audit.Seq, st.Audit.Hash)
+	}
 	return p.flush()
 }
 
@@ -57,24 +61,14 @@ func (p *printer) head(name string, n int) bool {
 	return n > 0
 }
 
-func (p *printer) guard(g Guard) {
-	p.line("\ninterfaces (state %s)", g.State)
-	for _, i := range g.Interfaces {
-		updown := "down"
-		if i.Up {
-			updown = "up"
-		}
-		p.line("  %s\t%s\t%s\t%s", i.Name, i.Role, updown, i.Reason)
-	}
-}
-
 func (p *printer) receivers(rs []Receiver) {
-	if !p.head("receivers", len(rs)) {
+	if !p.head("receivers in detail", len(rs)) {
 		return
 	}
 	for _, r := range rs {
 		p.line("  %s\t%s %s/%d\tencryption %s\t%s\t%d records, %d bytes durable", r.Name, r.Protocol, r.Network, r.Port,
 			r.Encryption, r.Plugin.line(), r.Records, r.Bytes)
+		p.sandbox(r.Plugin)
 		for _, s := range r.Sockets {
 			p.line("    on %s\t%s\t%s\t%s", s.Interface, s.Local, s.State, s.Error)
 		}
@@ -115,6 +109,7 @@ func (p *printer) sinks(ss []Sink) {
 	}
 	for _, s := range ss {
 		p.line("  %s\t%s\t%d records %s\tfrom %s", s.Name, s.Plugin.line(), s.Records, s.Delivery, strings.Join(s.Takes, ", "))
+		p.sandbox(s.Plugin)
 		if s.Holding != "" {
 			p.line("    holding: %s", s.Holding)
 		}
@@ -133,6 +128,13 @@ func (p *printer) exceptions(st Status) {
 		for _, w := range st.Warnings {
 			p.line("  %s", w)
 		}
+	}
+}
+
+// sandbox says which layers are missing.
+func (p *printer) sandbox(pl Plugin) {
+	if len(pl.Missing) > 0 {
+		p.line("    sandbox DEGRADED, without: %s", strings.Join(pl.Missing, ", "))
 	}
 }
 
