@@ -95,7 +95,7 @@ func sample() console.Status {
 			Interfaces: []console.Interface{
 				{
 					Name: "eno1", Index: 2, MAC: "02:00:5e:10:00:01", PermMAC: "02:00:5e:10:00:01", AltNames: []string{"enp3s0f0"},
-					Path: "/sys/devices/pci0000:00/0000:03:00.0/net/eno1", Kind: "device", Addresses: []string{"10.20.0.5/24", "fe80::1/64"},
+					Path: "/pci0000:00/0000:03:00.0", Kind: "device", Addresses: []string{"10.20.0.5/24", "fe80::1/64"},
 					Up: true, Role: "service", Reason: "it is nothing else", Accepted: true,
 				},
 				{

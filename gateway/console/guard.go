@@ -42,7 +42,7 @@ type Interface struct {
 	MAC       string   `json:"mac,omitempty"`
 	PermMAC   string   `json:"permanent_mac,omitempty"` // burned in; the driver may not tell
 	AltNames  []string `json:"altnames,omitempty"`
-	Path      string   `json:"path,omitempty"` // of the device; virtual interfaces have none
+	Path      string   `json:"path,omitempty"` // of the device below /sys/devices; virtual interfaces have none
 	Kind      string   `json:"kind,omitempty"` // device, bridge, bond, vlan, veth …
 	Addresses []string `json:"addresses,omitempty"`
 	Up        bool     `json:"up"`

@@ -94,10 +94,10 @@ func TestInterfacesAreShownAsAConfigurationCanNameThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `node gw-plant
-  interface  role              addresses                 identity                                             why
-  eno1       service     up    10.20.0.5/24, fe80::1/64  path:0000:03:00.0 mac:02:00:5e:10:00:01 enp3s0f0  it is nothing else
-  eno3       monitoring  up    -                         mac:02:00:5e:10:00:03                                named "eno3" in monitoring_points
-  eno4       closed      down  -                         mac:02:00:5e:10:00:04                                it appeared later
+  interface  role              addresses                 identity                                              why
+  eno1       service     up    10.20.0.5/24, fe80::1/64  path:pci-0000:03:00.0 mac:02:00:5e:10:00:01 enp3s0f0  it is nothing else
+  eno3       monitoring  up    -                         mac:02:00:5e:10:00:03                                 named "eno3" in monitoring_points
+  eno4       closed      down  -                         mac:02:00:5e:10:00:04                                 it appeared later
   eno4 is new here: sluice interfaces accept eno4, when it is to serve endpoints
 `
 	if text.String() != want {

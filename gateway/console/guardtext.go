@@ -119,7 +119,7 @@ func (p *printer) interfaceLine(i Interface) {
 func (i Interface) identity() string {
 	var words []string
 	if i.Path != "" {
-		words = append(words, "path:"+clean(lastElement(i.Path)))
+		words = append(words, "path:"+clean(place(i.Path)))
 	}
 	mac := i.PermMAC
 	if mac == "" {
@@ -134,10 +134,21 @@ func (i Interface) identity() string {
 	return strings.Join(words, " ")
 }
 
-// lastElement is the last element of a device's path that names a place: /sys/devices/pci0000:00/0000:00:03.0/net/eno3.
-func lastElement(path string) string {
-	path, _, _ = strings.Cut(path, "/net/")
-	return path[strings.LastIndexByte(path, '/')+1:]
+// place is the last element of a device's path that names a place: of "/pci0000:00/0000:03:00.0/virtio0" that is
+// "pci-0000:03:00.0", which stays when names change. Without one, the last element has to do.
+func place(path string) string {
+	elements := strings.Split(path, "/")
+	for _, e := range slices.Backward(elements) {
+		if isPCI(e) {
+			return "pci-" + e
+		}
+	}
+	return elements[len(elements)-1]
+}
+
+// isPCI accepts domain:bus:device.function as sysfs writes it.
+func isPCI(s string) bool {
+	return len(s) == len("0000:03:00.0") && s[4] == ':' && s[7] == ':' && s[10] == '.'
 }
 
 func orDash(s string) string {
