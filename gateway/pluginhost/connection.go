@@ -13,14 +13,18 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
-// PluginToHost checks where the plugin says it listens: a unix socket in our runtime directory and nothing else.
+// PluginToHost checks where the plugin says it listens: a unix socket in its own directory and nothing else.
 func (p *process) PluginToHost(network, address string) (string, string, error) {
 	if network != "unix" {
 		return "", "", fmt.Errorf("listens on %q, only unix sockets are allowed", network)
 	}
 	path := filepath.Clean(address)
-	if !strings.HasPrefix(path, p.host.cfg.RuntimeDir+"/") {
-		return "", "", fmt.Errorf("listens on %s, which is not below %s", excerpt(path), p.host.cfg.RuntimeDir)
+	dir, err := p.socketDir()
+	if err != nil {
+		return "", "", err
+	}
+	if !strings.HasPrefix(path, dir+"/") {
+		return "", "", fmt.Errorf("listens on %s, which is not below %s", excerpt(path), dir)
 	}
 	p.socket = path
 	return network, path, nil

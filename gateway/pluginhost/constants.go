@@ -9,9 +9,6 @@ const (
 	// socketSuffix is what go-plugin appends to the directory: "/plugin-dirNNNNNNNNNN/pluginNNNNNNNNNN" (os.MkdirTemp
 	// and os.CreateTemp take up to ten digits).
 	socketSuffix = 38
-	// controlFile and imageFile are the shim's descriptors after stdio (os/exec, ExtraFiles).
-	controlFile = 3
-	imageFile   = 4
 )
 
 // Ours.

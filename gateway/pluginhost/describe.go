@@ -59,7 +59,7 @@ func (h *Host) Validate(ctx context.Context, kind, name string, config json.RawM
 
 // probe runs ask with a plugin that lives only for it.
 func (h *Host) probe(ctx context.Context, kind, name string, ask func(context.Context, *Instance) error) error {
-	i, err := h.Start(ctx, kind, name, kind+" plugin "+name)
+	i, err := h.start(ctx, kind, name, "", kind+" plugin "+name, nil)
 	if err != nil {
 		return err
 	}

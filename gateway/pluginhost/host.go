@@ -24,7 +24,9 @@ type Config struct {
 	RuntimeDir string
 	// Shim is the command line that runs this program's Shim: {"/proc/self/exe", "plugin-exec"}.
 	Shim []string
-	Log  *slog.Logger
+	// Sandbox says how plugins are confined.
+	Sandbox Sandbox
+	Log     *slog.Logger
 }
 
 // Host starts plugins. Its methods may be called concurrently.
@@ -34,6 +36,7 @@ type Host struct {
 	lock   *os.File    // held on RuntimeDir
 	starts chan func() // run on the one thread that starts processes
 	images images
+	ground ground
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
@@ -143,6 +146,7 @@ func (h *Host) Close() error {
 	close(h.starts)
 	h.wg.Wait()
 	h.images.close()
+	h.ground.close()
 	return h.lock.Close()
 }
 

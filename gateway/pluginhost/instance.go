@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,12 +98,24 @@ func (i *Instance) alive(ctx context.Context, deadline time.Duration) error {
 	return nil
 }
 
-// Start starts a plugin for a component, whose name goes into logs and errors. The error is a *NotInstalledError, a
-// *StartError or ctx's.
-func (h *Host) Start(ctx context.Context, kind, name, component string) (*Instance, error) {
+// Start starts a plugin for a component, whose name goes into logs and errors, and gives it what it is granted. The
+// error is a *NotInstalledError, a *StartError or ctx's.
+func (h *Host) Start(ctx context.Context, kind, name, component string, grants ...Grant) (*Instance, error) {
+	return h.start(ctx, kind, name, component, component, grants)
+}
+
+// start tells the component that exceptions are about ("" = none) from the label.
+func (h *Host) start(ctx context.Context, kind, name, component, label string, grants []Grant) (*Instance, error) {
 	path, err := h.Find(kind, name)
 	if err != nil {
 		return nil, err
+	}
+	if err := h.refuse(kind, name, component); err != nil {
+		return nil, err
+	}
+	paths, err := h.prepareGrants(grants)
+	if err != nil {
+		return nil, &StartError{Kind: kind, Name: name, Reason: "it cannot be given what it needs", Err: err}
 	}
 	img, err := h.images.get(path)
 	if err != nil {
@@ -114,9 +127,10 @@ func (h *Host) Start(ctx context.Context, kind, name, component string) (*Instan
 		return nil, &StartError{Kind: kind, Name: name, Reason: "no control socket", Err: err}
 	}
 	defer theirs.Close() //nolint:errcheck // the plugin has its own
-	log := newPluginLog(h.cfg.Log.With("component", component))
-	p := newProcess(h, fileName(kind, name), img, theirs, log)
-	i := &Instance{component: component, control: ours, process: p, client: h.newClient(kind, p)}
+	log := newPluginLog(h.cfg.Log.With("component", label))
+	p := newProcess(h, fileName(kind, name), label, img, theirs, log)
+	p.grants = paths
+	i := &Instance{component: label, control: ours, process: p, client: h.newClient(kind, p)}
 	if err := i.connect(ctx, kind, name); err != nil {
 		_ = i.Stop(context.WithoutCancel(ctx))
 		return nil, err
@@ -219,6 +233,10 @@ func (i *Instance) diagnose(ctx context.Context, kind, name string, err error) e
 			e.Reason, e.Err = reason, nil
 			return e
 		}
+	}
+	if reason, ok := strings.CutPrefix(e.Output, shimPrefix); ok {
+		e.Reason, e.Err, e.Output = "its sandbox could not be made", errors.New(reason), ""
+		return e
 	}
 	status, killed := i.process.end()
 	switch {

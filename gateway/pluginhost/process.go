@@ -7,38 +7,46 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-gateway/sluice/gateway/pluginhost/cgroup"
+	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
 )
 
 // process is one plugin process. It implements go-plugin's runner.Runner, so that starting, killing, standard error
 // and the socket's address are in our hands and not in go-plugin's.
 type process struct {
-	host    *Host
-	name    string // argv[0]
-	image   *image
-	control *os.File
-	env     []string // set before Start
-	log     *pluginLog
-	hello   *greeting
-	cmd     *exec.Cmd
-	socket  string        // set by PluginToHost
-	ended   chan struct{} // closed when the process is reaped and its output has been read
+	host      *Host
+	name      string // argv[0]
+	component string // for logs and the control group
+	grants    []sandbox.Path
+	image     *image
+	control   *os.File
+	env       []string // set before Start
+	log       *pluginLog
+	hello     *greeting
+	cmd       *exec.Cmd
+	socket    string        // set by PluginToHost
+	ended     chan struct{} // closed when the process is reaped and its output has been read
 
-	mu      sync.Mutex // guards what follows
-	pid     int        // 0 = never started
-	reaped  bool
-	killed  string // reason of the first kill
-	outcome string // of os.ProcessState, valid when ended is closed
+	mu        sync.Mutex    // guards what follows
+	pid       int           // 0 = never started
+	group     *cgroup.Group // nil = none
+	ungrouped string        // why there is none, though there could be
+	reaped    bool
+	killed    string // reason of the first kill
+	outcome   string // of os.ProcessState, valid when ended is closed
 }
 
-func newProcess(h *Host, name string, img *image, control *os.File, log *pluginLog) *process {
-	return &process{host: h, name: name, image: img, control: control, log: log, ended: make(chan struct{})}
+func newProcess(h *Host, name, component string, img *image, control *os.File, log *pluginLog) *process {
+	return &process{
+		host: h, name: name, component: component, image: img, control: control, log: log, ended: make(chan struct{}),
+	}
 }
 
 // Start is called by go-plugin, once.
@@ -55,8 +63,7 @@ func (p *process) Start(context.Context) error {
 	}
 	defer errW.Close() //nolint:errcheck // the plugin has its own
 	p.hello = &greeting{pipe: outR}
-	p.cmd = p.command(outW, errW)
-	if err := p.launch(); err != nil {
+	if err := p.launch(outW, errW); err != nil {
 		_ = outR.Close()
 		_ = errR.Close()
 		return err
@@ -65,33 +72,49 @@ func (p *process) Start(context.Context) error {
 	return nil
 }
 
-func (p *process) command(stdout, stderr *os.File) *exec.Cmd {
-	shim := p.host.cfg.Shim
-	args := append(append([]string{}, shim[1:]...), strconv.Itoa(os.Getpid()), p.name)
-	cmd := exec.CommandContext(context.Background(), shim[0], args...)
-	cmd.Env, cmd.Dir = p.env, "/"
+// command is the shim's. What becomes of it is sent by the errand.
+func (p *process) command(stdout, stderr *os.File) (*exec.Cmd, errand, error) {
+	h := p.host
+	cmd := exec.CommandContext(context.Background(), h.cfg.Shim[0], h.cfg.Shim[1:]...) //nolint:gosec // our own program
+	cmd.Env = append(slices.Clone(p.env), h.cfg.Sandbox.Limits.withDefaults().environment()...)
+	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr // standard input is /dev/null
-	cmd.ExtraFiles = []*os.File{p.control, p.image.file}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return cmd
+	cmd.SysProcAttr = h.prepared().attributes()
+	send, err := order(cmd, p.control, p.image.file)
+	return cmd, send, err
 }
 
 // launch holds the process's lock and takes the host's: nobody may do it the other way round.
-func (p *process) launch() error {
+func (p *process) launch(stdout, stderr *os.File) error {
+	spec, err := p.sandboxFor(p.grants)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	cmd, send, err := p.command(stdout, stderr)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
 	if err := p.host.track(p); err != nil {
+		send.drop()
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := errors.New("killed before it was started")
+	p.cmd = cmd
+	err = errors.New("killed before it was started")
 	if p.killed == "" {
-		err = p.host.startOnThread(p.cmd)
+		err = p.host.startOnThread(cmd)
 	}
 	if err != nil {
+		send.drop()
 		p.host.untrack(p)
 		return fmt.Errorf("start: %w", err)
 	}
-	p.pid = p.cmd.Process.Pid
+	p.pid = cmd.Process.Pid
+	p.join()
+	if err := send.spec(spec); err != nil { // the shim ends without orders, and says so
+		p.host.cfg.Log.Error("plugin gets no orders", "component", p.component, "error", err)
+	}
 	return nil
 }
 
@@ -126,8 +149,9 @@ func waitForEnd(pid int) {
 func (p *process) reap() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = unix.Kill(-p.pid, unix.SIGKILL) // what it left behind in its group
-	_ = p.cmd.Wait()                    // the state tells
+	p.destroy()      // what it left behind
+	_ = p.cmd.Wait() // the state tells
+	p.leave()
 	p.reaped = true
 	p.outcome = p.cmd.ProcessState.String()
 }
@@ -143,7 +167,7 @@ func (p *process) kill(reason string) {
 		p.killed = reason
 	}
 	if p.pid != 0 {
-		_ = unix.Kill(-p.pid, unix.SIGKILL)
+		p.destroy()
 	}
 }
 

@@ -3,62 +3,74 @@ package pluginhost
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"runtime"
-	"strconv"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
 )
 
-// shimFailed is the exit status for "found but could not be executed" (sh(1), POSIX).
-const shimFailed = 126
+// Exit statuses of the shim (sh(1), POSIX: 126 is "found but could not be executed").
+const (
+	shimFailed  = 126
+	probeFailed = 125 // of a probe: standard output says which layer
+)
 
 // Shim is what a program runs when it was started with the arguments of Config.Shim: it confines its own process and
-// becomes the plugin. args are those behind Config.Shim: the core's process id and the plugin's name for argv[0]. It
-// returns only when it fails, with the exit status; the reason is on standard error.
+// becomes the plugin. args are those behind Config.Shim: none. It returns only when it fails, with the exit status; the
+// reason is on standard error. (A probe returns also when all is well, with 0, and reports on standard output.)
 //
-// It expects the control socket on descriptor 3 and the sealed image on descriptor 4, and leaves 0 to 3 open.
+// It expects the control socket on descriptor 3, the sealed image on 4 and a pipe with its orders on 5, and leaves 0
+// to 3 open.
 func Shim(args []string) int {
-	runtime.LockOSThread() // no_new_privs and the death signal belong to the thread that executes
-	err := confine(args)
-	if err == nil {
-		err = execute(imageFile, args[1:], os.Environ())
+	runtime.LockOSThread() // what confines belongs to the thread that executes
+	spec, err := orders(args)
+	if err != nil {
+		return shimSays(err)
 	}
-	_, _ = fmt.Fprintln(os.Stderr, "plugin-exec:", err)
+	if spec.Probe {
+		return probe(spec)
+	}
+	if err := sandbox.Apply(spec); err != nil {
+		return shimSays(err)
+	}
+	return shimSays(execute(sandbox.Image, []string{spec.Name}, os.Environ()))
+}
+
+// shimPrefix begins what the shim prints, so that the host can tell it from a plugin's words.
+const shimPrefix = "plugin-exec: "
+
+func shimSays(err error) int {
+	_, _ = fmt.Fprintln(os.Stderr, shimPrefix+err.Error())
 	return shimFailed
 }
 
-// confine takes away what the plugin is not to have.
-func confine(args []string) error {
-	if len(args) != 2 {
-		return errors.New("this command is the gateway's own, it is not for people")
+// orders reads what is to become of the process.
+func orders(args []string) (*sandbox.Spec, error) {
+	if len(args) != 0 {
+		return nil, errNotForPeople
 	}
-	parent, err := strconv.Atoi(args[0])
-	if err != nil {
-		return fmt.Errorf("parent %q: %w", args[0], err)
+	if _, err := unix.FcntlInt(sandbox.Orders, unix.F_GETFD, 0); err != nil {
+		return nil, errNotForPeople
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
+	pipe := os.NewFile(sandbox.Orders, "orders")
+	defer pipe.Close() //nolint:errcheck // only read
+	return sandbox.Receive(pipe)
+}
+
+var errNotForPeople = errors.New("this command is the gateway's own, it is not for people")
+
+// probe tries the layers on itself and reports.
+func probe(spec *sandbox.Spec) int {
+	report, ok := sandbox.Try(spec)
+	_, _ = fmt.Fprintln(os.Stdout, report.Line())
+	if !ok {
+		return probeFailed
 	}
-	// The host has set the signal, but a change of user clears it, and the parent may have died before it was set.
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return fmt.Errorf("parent death signal: %w", err)
-	}
-	if os.Getppid() != parent {
-		return errors.New("the gateway has ended")
-	}
-	if unix.Getpgrp() != os.Getpid() {
-		return errors.New("not in a process group of its own")
-	}
-	unix.Umask(0o077)
-	// The image stays open until the kernel has read it: all from 4 on close at exec.
-	if err := unix.CloseRange(imageFile, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return fmt.Errorf("close descriptors (close_range, Linux 5.11): %w", err)
-	}
-	return nil
+	return 0
 }
 
 // execute runs the program behind a descriptor, which needs neither a path nor /proc (execveat(2)).

@@ -1,13 +1,6 @@
 package pluginhost
 
-import (
-	"fmt"
-	"os"
-	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "time"
 
 // Values of State.Status.
 const (
@@ -28,20 +21,6 @@ type State struct {
 	LastError   string // why it ended last
 	Since       time.Time
 	NextTry     time.Time // zero while it runs
-	Confinement []string  // barriers that hold it in, see confinement
-}
-
-// confinement says what holds the process in. What the kernel tells of it is read back and listed only when it is so;
-// the rest follows from how the process was made, or it would not run: the shim refuses to execute without it.
-func (i *Instance) confinement() []string {
-	pid := i.PID()
-	out := []string{"environment of its own", "sealed program"}
-	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil &&
-		strings.Contains(string(status), "\nNoNewPrivs:\t1\n") {
-		out = append(out, "no_new_privs")
-	}
-	if group, err := unix.Getpgid(pid); err == nil && group == pid {
-		out = append(out, "process group of its own")
-	}
-	return append(out, "dies with the gateway")
+	Confinement []string  // barriers that hold it in, read back where the kernel tells
+	Missing     []string  // barriers that do not, each with the reason
 }

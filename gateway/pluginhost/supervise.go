@@ -13,7 +13,9 @@ import (
 // Component is one plugin that is kept running.
 type Component struct {
 	Kind, Name string
-	Label      string // "udp.kics-agents"; in logs, errors and State
+	Label      string // "udp.kics-agents"; in logs, errors, State and what Sandbox.Exempt is asked
+	// Grants are what the plugin may use of the host's files.
+	Grants []Grant
 	// Run uses an instance: it configures the plugin, runs it and relays its network. It must return soon after its
 	// context ends. The context ends when the instance has died and when Supervise is told to end; in the second case
 	// the instance lives until Run returns (or a minute has passed), so that Run can drain it with a deadline of its own.
@@ -79,12 +81,13 @@ func (s *supervisor) report(next State) {
 func (s *supervisor) once(ctx context.Context) error {
 	s.starts++
 	s.report(State{Status: StatusStarting})
-	i, err := s.host.Start(ctx, s.component.Kind, s.component.Name, s.component.Label)
+	i, err := s.host.Start(ctx, s.component.Kind, s.component.Name, s.component.Label, s.component.Grants...)
 	if err != nil {
 		return err
 	}
 	s.report(State{
-		Status: StatusRunning, PID: i.PID(), Version: i.Version(), SHA256: i.SHA256(), Confinement: i.confinement(),
+		Status: StatusRunning, PID: i.PID(), Version: i.Version(), SHA256: i.SHA256(),
+		Confinement: i.confinement(), Missing: i.missing(),
 	})
 	err = s.run(ctx, i)
 	if serr := i.Stop(context.WithoutCancel(ctx)); serr != nil {
