@@ -1,3 +1,5 @@
+//go:build linux
+
 package privilege
 
 // OfThread reads those of the calling thread.
