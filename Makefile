@@ -76,6 +76,12 @@ bench-diode: ## measure the one-way link alone beside udpcast, as root; QUICK=1 
 	@test/bench/diode/prepare.sh
 	go run ./test/bench/diode
 
+.PHONY: guard-matrix
+guard-matrix: ## show what leaves a guarded interface under which defence, as root; QUICK=1 tries monitoring points only
+	@tools/prepare.sh
+	@go test -c -o bin/guard-matrix ./test/matrix
+	@cd test/matrix && ../../bin/guard-matrix -matrix -test.run '^TestEmission$$' $(if $(QUICK),-test.short)
+
 .PHONY: ci
 ci: check-generated lint test ## what must pass before a change is merged
 

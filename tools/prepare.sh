@@ -13,6 +13,7 @@ wanted() {
 		rsyslogd rsyslog
 		openssl openssl
 		logger bsdutils
+		nmap nmap
 	END
 }
 
