@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,10 +16,7 @@ import (
 )
 
 // diodeOptions are the flags that all verbs of a link share.
-type diodeOptions struct {
-	state, node string
-	json        bool
-}
+type diodeOptions struct{ askOptions }
 
 func diodeCommand() *cobra.Command {
 	var o diodeOptions
@@ -31,10 +27,7 @@ func diodeCommand() *cobra.Command {
 			"other: what is missing is known where the link ends (gaps, accept-sender, test --report), and can be sent again where\n" +
 			"it begins (resend, gaps --explain, test). A person carries what has to cross: typed ranges, or a report file.",
 	}
-	f := cmd.PersistentFlags()
-	f.StringVar(&o.state, "state", defaultState(), "state directory")
-	f.StringVar(&o.node, "node", "", "node to ask (default: the one here that has the right end of the link)")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	o.flags(cmd, "node to ask (default: the one here that has the right end of the link)")
 	cmd.AddCommand(
 		pairCommand(&o), linkStatusCommand(&o), gapsCommand(&o), resendCommand(&o), acceptSenderCommand(&o), selfTestCommand(&o), doctorCommand(&o),
 	)
@@ -106,16 +99,6 @@ func (o *diodeOptions) ends(ctx context.Context, link string) ([]end, error) {
 	}
 	slices.Sort(known)
 	return nil, console.NoLink(link, strings.Join(nodes, " or "), slices.Compact(known))
-}
-
-// print writes an answer as JSON, or for people.
-func (o *diodeOptions) print(cmd *cobra.Command, answer any, text func(io.Writer) error) error {
-	if !o.json {
-		return text(cmd.OutOrStdout())
-	}
-	enc := json.NewEncoder(cmd.OutOrStdout())
-	enc.SetIndent("", "  ")
-	return enc.Encode(answer)
 }
 
 func linkStatusCommand(o *diodeOptions) *cobra.Command {

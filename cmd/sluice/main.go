@@ -63,6 +63,9 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), fmtCommand(), statusCommand(), diodeCommand(), pluginCommand(), versionCommand())
+	root.AddCommand(
+		runCommand(), validateCommand(), fmtCommand(), statusCommand(), interfacesCommand(), guardCommand(), diodeCommand(),
+		exceptionsCommand(), auditCommand(), pluginCommand(), versionCommand(),
+	)
 	return root
 }

@@ -9,6 +9,9 @@ type Acceptance struct {
 	Session uint64 `json:"session"` // the newest that had been refused
 	Was     uint64 `json:"was"`     // the floor before: sessions from it on were accepted
 	Floor   uint64 `json:"floor"`   // the floor now
+	// AuditLog: the near side's audit log had contradicted what was heard of it, and is heard anew. Without a Pairing
+	// that was all there was to accept.
+	AuditLog bool `json:"audit_log,omitempty"`
 }
 
 // States of a fact.

@@ -121,6 +121,12 @@ func milli(seconds float64) string { return fmt.Sprintf("%.1f ms", 1000*seconds)
 // AcceptanceText writes what accepting a sender has changed.
 func AcceptanceText(w io.Writer, a Acceptance) error {
 	p := newPrinter(w)
+	if a.AuditLog {
+		p.line("%s: the near side's audit log is taken as it is from now on.", a.Link)
+	}
+	if a.Pairing == "" && a.AuditLog {
+		return p.flush()
+	}
 	p.line("%s: the sender's sessions are accepted again.", a.Link)
 	p.line("  pairing\t%s", a.Pairing)
 	p.line("  session floor\t%d, before it was %d", a.Floor, a.Was)

@@ -44,10 +44,10 @@ func (e Exception) end(now time.Time) string {
 	}
 }
 
-// ExceptionsText writes the exceptions of one node for people.
-func ExceptionsText(w io.Writer, node string, all []Exception, now time.Time) error {
+// ExceptionsText writes the exceptions of something ("node gw-plant") for people.
+func ExceptionsText(w io.Writer, of string, all []Exception, now time.Time) error {
 	p := newPrinter(w)
-	p.line("node %s", node)
+	p.line("%s", of)
 	if len(all) == 0 {
 		p.line("  no exception: every defence is as it was built")
 	}
