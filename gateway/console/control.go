@@ -3,7 +3,7 @@ package console
 import "context"
 
 // A node does what an operator asks of it through these interfaces. All methods are called by several
-// goroutines at once, end early when ctx ends, and answer with an *Error where the operator can do something: on the
+// goroutines at once, find who asks with WhoOf(ctx), end early when ctx ends, and answer with an *Error where the operator can do something: on the
 // wrong side of a diode with OtherSide, for a link that there is not with NoLink.
 
 // gaps is the receiving end's list of what is missing.

@@ -3,8 +3,6 @@ package console
 import (
 	"fmt"
 	"time"
-
-	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 // States of a Guard. An unknown one goes on with why: "unknown: interface events were lost".
@@ -110,8 +108,7 @@ type Mirror struct {
 type GuardTestRequest struct {
 	// Watch also watches what arrives at service interfaces for 10 s, and tries the drops where the node can. Without it
 	// everything is read back, and no more.
-	Watch bool         `json:"watch,omitempty"`
-	Who   auditlog.Who `json:"-"` // set by the server
+	Watch bool `json:"watch,omitempty"`
 }
 
 // GuardReport is the evidence.
@@ -133,16 +130,14 @@ type Trial struct {
 
 // GuardResetRequest lets what has tripped go on.
 type GuardResetRequest struct {
-	Reason string       `json:"reason"` // for the audit log; not empty
-	Who    auditlog.Who `json:"-"`      // set by the server
+	Reason string `json:"reason"` // for the audit log; not empty
 }
 
 // AcceptRequest makes an interface one that may become a service interface.
 type AcceptRequest struct {
 	Name string `json:"name"` // its name, altname, "mac:…" or "path:…"
 	// Force accepts it although it looks like a mirror port.
-	Force bool         `json:"force,omitempty"`
-	Who   auditlog.Who `json:"-"` // set by the server
+	Force bool `json:"force,omitempty"`
 }
 
 // Accepted is the interface as it then is.

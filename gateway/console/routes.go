@@ -65,17 +65,16 @@ func (s *Server) routes(mux *http.ServeMux) {
 func (s *Server) guardRoutes(mux *http.ServeMux) {
 	c := s.control
 	post(s, mux, guardTestURL, c.guard != nil, func(ctx context.Context, r GuardTestRequest, _ string) (GuardReport, error) {
-		r.Who = WhoOf(ctx)
 		return c.guard.GuardTest(ctx, r)
 	})
 	post(s, mux, guardResetURL, c.guard != nil, func(ctx context.Context, r GuardResetRequest, _ string) (Guard, error) {
-		if r.Who = WhoOf(ctx); strings.TrimSpace(r.Reason) == "" {
+		if strings.TrimSpace(r.Reason) == "" {
 			return Guard{}, Errorf(CodeBadRequest, "guard reset: say why with --reason: it stands in the audit log")
 		}
 		return c.guard.GuardReset(ctx, r)
 	})
 	post(s, mux, interfaceURL, c.interfaces != nil, func(ctx context.Context, r AcceptRequest, _ string) (Accepted, error) {
-		if r.Who = WhoOf(ctx); strings.TrimSpace(r.Name) == "" {
+		if strings.TrimSpace(r.Name) == "" {
 			return Accepted{}, Errorf(CodeBadRequest, "interfaces accept: name an interface")
 		}
 		return c.interfaces.AcceptInterface(ctx, r)
