@@ -32,6 +32,9 @@ type answers struct {
 	Doctor     []console.Fact            `json:"doctor"`
 	Test       console.TestState         `json:"test"`
 	TestReport console.TestReport        `json:"test_report"`
+	GuardTest  console.GuardReport       `json:"guard_test"`
+	GuardReset console.Guard             `json:"guard_reset"`
+	Accepted   console.Accepted          `json:"accepted"`
 	Errors     map[string]*console.Error `json:"errors"` // by method, instead
 }
 
@@ -44,7 +47,8 @@ func startNode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &n.answers))
 	path := filepath.Join(args[0], n.answers.Status.Node, console.SocketName)
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := console.Listen(ctx, path, n.status, console.WithGaps(n), console.WithResends(n), console.WithLinkCare(n), console.WithLinkTests(n))
+	s, err := console.Listen(ctx, path, n.status, console.WithGaps(n), console.WithResends(n), console.WithLinkCare(n), console.WithLinkTests(n),
+		console.WithGuard(n), console.WithInterfaces(n))
 	if err != nil {
 		cancel()
 		ts.Fatalf("%v", err)
@@ -127,4 +131,16 @@ func (n *fakeNode) Test(_ context.Context, r console.TestRequest) (console.TestS
 
 func (n *fakeNode) TestReport(_ context.Context, link string) (console.TestReport, error) {
 	return n.answers.TestReport, n.noted("test_report", link)
+}
+
+func (n *fakeNode) GuardTest(_ context.Context, r console.GuardTestRequest) (console.GuardReport, error) {
+	return n.answers.GuardTest, n.noted("guard_test", r)
+}
+
+func (n *fakeNode) GuardReset(_ context.Context, r console.GuardResetRequest) (console.Guard, error) {
+	return n.answers.GuardReset, n.noted("guard_reset", r)
+}
+
+func (n *fakeNode) AcceptInterface(_ context.Context, r console.AcceptRequest) (console.Accepted, error) {
+	return n.answers.Accepted, n.noted("accept_interface", r)
 }
