@@ -20,5 +20,8 @@ func ReExec([]Cap, []string, []string) error { return unsupported() }
 // With needs Linux.
 func With(Cap, func() error) error { return unsupported() }
 
+// Raise needs Linux.
+func Raise(Cap) (func() error, error) { return nil, unsupported() }
+
 // Lower needs Linux.
 func Lower(...Cap) error { return unsupported() }

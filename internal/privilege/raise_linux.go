@@ -21,25 +21,36 @@ func With(c Cap, f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		permitted, effective, inheritable, err := ofThread()
-		if err == nil && !permitted.Has(c) {
-			err = fmt.Errorf("privilege: %s: %w", c, unix.EPERM)
-		}
-		if err == nil {
-			err = setThread(permitted, effective|SetOf(c), inheritable)
-		}
+		lower, err := Raise(c)
 		if err != nil {
 			runtime.UnlockOSThread() // nothing has changed
 			done <- err
 			return
 		}
 		err = f()
-		if setThread(permitted, effective, inheritable) == nil {
+		if lower() == nil {
 			runtime.UnlockOSThread() // else the thread ends with this goroutine
 		}
 		done <- err
 	}()
 	return <-done
+}
+
+// Raise makes c effective on the calling thread until lower is called there.
+// The caller has locked the thread (runtime.LockOSThread), and does not unlock
+// it when lower returns an error.
+func Raise(c Cap) (lower func() error, err error) {
+	permitted, effective, inheritable, err := ofThread()
+	if err == nil && !permitted.Has(c) {
+		err = fmt.Errorf("privilege: %s: %w", c, unix.EPERM)
+	}
+	if err == nil {
+		err = setThread(permitted, effective|SetOf(c), inheritable)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return setThread(permitted, effective, inheritable) }, nil
 }
 
 // Lower makes nothing but keep effective in every thread of this process, now
