@@ -318,12 +318,13 @@ func TestHeadsAreReadAsTheyArePrinted(t *testing.T) {
 
 func TestWhoIsNamed(t *testing.T) {
 	for want, w := range map[string]auditlog.Who{
-		"unknown user":                         {UID: auditlog.Nobody, LoginUID: auditlog.Nobody},
-		"sluice warden":                        {UID: auditlog.Nobody, LoginUID: auditlog.Nobody, Name: "sluice warden"},
-		"root (uid 0), pid 9":                  {UID: 0, LoginUID: auditlog.Nobody, PID: 9, Name: "root"},
-		"uid 99999, pid 9":                     {UID: 99999, LoginUID: 99999, PID: 9},
-		"root (uid 0), logged in as uid 99999": {UID: 0, LoginUID: 99999, Name: "root"},
-		"signed by j.doe":                      {UID: auditlog.Nobody, Signer: "j.doe"},
+		"unknown user":                                    {UID: auditlog.Nobody, LoginUID: auditlog.Nobody},
+		"sluice warden":                                   {UID: auditlog.Nobody, LoginUID: auditlog.Nobody, Name: "sluice warden"},
+		"root (uid 0), pid 9":                             {UID: 0, LoginUID: auditlog.Nobody, PID: 9, Name: "root"},
+		"uid 99999, pid 9":                                {UID: 99999, LoginUID: 99999, PID: 9},
+		"root (uid 0), logged in as uid 99999":            {UID: 0, LoginUID: 99999, Name: "root"},
+		"root (uid 0), logged in as j.doe (uid 7), pid 1": {LoginUID: 7, Login: "j.doe", Name: "root", PID: 1},
+		"signed by j.doe":                                 {UID: auditlog.Nobody, Signer: "j.doe"},
 	} {
 		if w.String() != want {
 			t.Errorf("%q, want %q", w, want)
@@ -386,7 +387,7 @@ func TestAnyChangeIsFound(t *testing.T) {
 // three are the entries of testdata/three.jsonl, which the document of the format shows.
 func three() []auditlog.Entry {
 	at := time.Date(2026, 11, 24, 1, 0, 0, 0, time.UTC)
-	root := auditlog.Who{UID: 0, LoginUID: 1000, PID: 4711, Name: "root"}
+	root := auditlog.Who{UID: 0, LoginUID: 1000, Login: "j.doe", PID: 4711, Name: "root"}
 	itself := auditlog.Who{UID: 990, LoginUID: auditlog.Nobody, PID: 812, Name: "sluice run"}
 	return []auditlog.Entry{
 		{At: at, What: auditlog.Start, Who: itself, Object: "node gw-plant", Detail: "sluice 0.1.0", After: strings.Repeat("5a", 32)},

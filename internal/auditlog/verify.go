@@ -109,7 +109,7 @@ func (c *checker) check(l rawLine) {
 	case err != nil:
 		c.found(Altered, l, err.Error())
 	case e.Seq > want: // until that line turns up further on
-		c.found(Removed, l, fmt.Sprintf("it is entry %d: entries %d to %d are missing", e.Seq, want, e.Seq-1))
+		c.found(Removed, l, fmt.Sprintf("it is entry %d: %s missing", e.Seq, entriesAre(want, e.Seq-1)))
 	case e.Seq < want:
 		c.found(Reordered, l, fmt.Sprintf("it is entry %d, which belongs further up", e.Seq))
 	case e.Prev != c.r.Head.Hash:
@@ -119,6 +119,13 @@ func (c *checker) check(l rawLine) {
 	default:
 		c.take(e)
 	}
+}
+
+func entriesAre(first, last uint64) string {
+	if first == last {
+		return fmt.Sprintf("entry %d is", first)
+	}
+	return fmt.Sprintf("entries %d to %d are", first, last)
 }
 
 func (c *checker) take(e Entry) {

@@ -22,6 +22,7 @@ type Who struct {
 	// LoginUID is who logged in, whatever became of them by su or sudo; Nobody when no login began the process or the
 	// kernel does not keep it.
 	LoginUID int64  `json:"login_uid"`
+	Login    string `json:"login,omitempty"` // that user's name, when it is another than UID
 	PID      int    `json:"pid,omitempty"`
 	Name     string `json:"name,omitempty"`   // of the user, or of the program that did it by itself
 	Signer   string `json:"signer,omitempty"` // of a configuration that was carried here
@@ -29,21 +30,35 @@ type Who struct {
 
 // Itself is the running process, under a name: "sluice run".
 func Itself(name string) Who {
-	return Who{UID: int64(os.Getuid()), LoginUID: loginOf("self"), PID: os.Getpid(), Name: name}
+	w := Who{UID: int64(os.Getuid()), PID: os.Getpid(), Name: name}
+	return w.loggedIn("self")
 }
 
 // Peer is a process that asks, as the kernel named it (SO_PEERCRED, unix(7)).
 func Peer(uid uint32, pid int32) Who {
-	w := Who{UID: int64(uid), LoginUID: loginOf(strconv.Itoa(int(pid))), PID: int(pid)}
-	if u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
-		w.Name = u.Username
+	w := Who{UID: int64(uid), PID: int(pid), Name: userName(int64(uid))}
+	return w.loggedIn(strconv.Itoa(int(pid)))
+}
+
+func (w Who) loggedIn(process string) Who {
+	w.LoginUID = loginOf(process)
+	if w.LoginUID >= 0 && w.LoginUID != w.UID {
+		w.Login = userName(w.LoginUID)
 	}
 	return w
 }
 
+// userName is empty when the machine knows no such user.
+func userName(uid int64) string {
+	u, err := user.LookupId(strconv.FormatInt(uid, 10))
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}
+
 // String names them for people.
 func (w Who) String() string {
-	var s string
 	switch {
 	case w.Signer != "":
 		return "signed by " + w.Signer
@@ -51,13 +66,10 @@ func (w Who) String() string {
 		return "unknown user"
 	case w.UID < 0:
 		return w.Name
-	case w.Name != "":
-		s = fmt.Sprintf("%s (uid %d)", w.Name, w.UID)
-	default:
-		s = fmt.Sprintf("uid %d", w.UID)
 	}
+	s := named(w.Name, w.UID)
 	if w.LoginUID >= 0 && w.LoginUID != w.UID {
-		s += fmt.Sprintf(", logged in as %s", login(w.LoginUID))
+		s += ", logged in as " + named(w.Login, w.LoginUID)
 	}
 	if w.PID > 0 {
 		s += fmt.Sprintf(", pid %d", w.PID)
@@ -65,15 +77,15 @@ func (w Who) String() string {
 	return s
 }
 
-func login(uid int64) string {
-	if u, err := user.LookupId(strconv.FormatInt(uid, 10)); err == nil {
-		return fmt.Sprintf("%s (uid %d)", u.Username, uid)
+func named(name string, uid int64) string {
+	if name == "" {
+		return fmt.Sprintf("uid %d", uid)
 	}
-	return fmt.Sprintf("uid %d", uid)
+	return fmt.Sprintf("%s (uid %d)", name, uid)
 }
 
 func (w Who) cut() Who {
-	w.Name, w.Signer = cut(w.Name, maxWord), cut(w.Signer, maxWord)
+	w.Name, w.Login, w.Signer = cut(w.Name, maxWord), cut(w.Login, maxWord), cut(w.Signer, maxWord)
 	return w
 }
 
