@@ -24,7 +24,7 @@ func (g *Guard) Accept(name string) (Decision, error) {
 	l, before := found[0], slices.Clone(g.mem.accepted)
 	g.mem.accept(l, g.links, byOperator)
 	v, _ := find(decide(g.policy, g.links, g.mem, g.mirrorWatch), l.index)
-	err := refuseAccept(v)
+	err := refuseAccept(v, len(g.policy.Service) > 0)
 	if err == nil {
 		err = g.mem.save()
 	}
@@ -37,12 +37,14 @@ func (g *Guard) Accept(name string) (Decision, error) {
 	return v.Decision, nil
 }
 
-func refuseAccept(v verdict) error {
-	switch v.Role {
-	case Service:
+func refuseAccept(v verdict, listed bool) error {
+	switch {
+	case v.Role == Service:
 		return nil
-	case Closed:
+	case v.Role == Closed && listed:
 		return &RefusedError{v.Name, v.Role, v.Reason, "name it in service_interfaces"}
+	case v.Role == Closed:
+		return &RefusedError{v.Name, v.Role, v.Reason, "accepting it would not change that: change what the reason names"}
 	default:
 		return &RefusedError{
 			v.Name, v.Role, v.Reason,

@@ -105,6 +105,8 @@ func (s scene) role(v *verdict, r *record) {
 	switch {
 	case (v.diodeTX || v.diodeRX) && (!v.Loopback || !wanted):
 		v.Role, v.Reason = diodeRole(*v), "carries a one-way link"
+	case s.ambiguous(v) != "":
+		v.Role, v.Reason = Closed, fmt.Sprintf("rule %q matches several interfaces: which one is meant cannot be told", s.ambiguous(v))
 	case s.beside[v.Index] != "" && !v.Loopback:
 		v.Role, v.Reason = Closed, "relative of "+s.beside[v.Index]+", which carries a one-way link"
 	case wanted:
@@ -115,6 +117,16 @@ func (s scene) role(v *verdict, r *record) {
 	default:
 		s.byDefault(v, r)
 	}
+}
+
+// ambiguous returns a rule that names the interface and another one as well.
+func (s scene) ambiguous(v *verdict) string {
+	for _, rule := range v.Rules {
+		if len(match(rule, s.links)) > 1 {
+			return rule
+		}
+	}
+	return ""
 }
 
 // byDefault decides about an interface that no rule names, on a node whose

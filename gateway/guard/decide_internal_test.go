@@ -227,10 +227,10 @@ func TestAmbiguousRuleOpensNothing(t *testing.T) {
 	g := fakeGuard(t, k, Policy{Service: []string{"mac:" + a.mac, "lo"}, DiodeTX: []string{"mac:" + b.mac}, NewInterfaces: NewService})
 	g.decide([]link{loopback(), a, b, twin, second})
 	want := trim(`1 lo service: named as a service interface ("lo")
-		2 eth0 closed: not among the service interfaces
-		3 eth1 closed: not among the service interfaces
-		4 eth2 closed: not among the service interfaces
-		5 eth3 closed: not among the service interfaces
+		2 eth0 closed: rule "mac:02:00:00:00:00:02" matches several interfaces: which one is meant cannot be told
+		3 eth1 closed: rule "mac:02:00:00:00:00:03" matches several interfaces: which one is meant cannot be told
+		4 eth2 closed: rule "mac:02:00:00:00:00:02" matches several interfaces: which one is meant cannot be told
+		5 eth3 closed: rule "mac:02:00:00:00:00:03" matches several interfaces: which one is meant cannot be told
 		`)
 	if got := text(g.Snapshot()); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

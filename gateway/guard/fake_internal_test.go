@@ -111,7 +111,7 @@ func (k *fakeKernel) Subscribe(ctx context.Context) (<-chan struct{}, error) {
 func (k *fakeKernel) closeEvents(events chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.events == events {
+	if events != nil && k.events == events {
 		close(events)
 		k.events = nil
 	}

@@ -88,7 +88,10 @@ func newGuard(o Options, k system, b barrier, ipv6 bool) (*Guard, error) {
 		return nil, err
 	}
 	if err := checkRules(p, links); err != nil {
-		return nil, err
+		if !o.Tolerant {
+			return nil, err
+		}
+		log.Error("guard: the policy does not fit this machine: what it names wrongly stays closed", "error", err)
 	}
 	mem, err := openMemory(o.Accepted)
 	if err != nil {

@@ -77,15 +77,20 @@ func (m *memory) remember(p Policy, links []link) {
 }
 
 // rememberWatched keeps the monitoring points in view, and takes back that one
-// of them was ever accepted for something else.
+// of them, or an interface of a one-way link, was ever accepted for something
+// else.
 func (m *memory) rememberWatched(p Policy, links []link) {
 	present := map[int]string{}
-	declared := named(p.Monitoring, links)
+	declared, diodes := named(p.Monitoring, links), named(slices.Concat(p.DiodeTX, p.DiodeRX), links)
 	for _, l := range links {
 		rule, ok := declared[l.index]
-		if ok {
+		if ok || diodes[l.index] != "" && !l.loopback {
 			m.drop(l, links)
-		} else if rule, ok = m.watches(l); !ok {
+		}
+		if !ok {
+			rule, ok = m.watches(l)
+		}
+		if !ok {
 			continue
 		}
 		present[l.index] = rule

@@ -30,6 +30,10 @@ type Options struct {
 	// DecideOnly is a Guard that decides and opens no socket at all: the
 	// privileged half, and examinations. It needs no Fence.
 	DecideOnly bool
+	// Tolerant logs rules that do not fit the machine instead of refusing to
+	// start: what they mean stays closed, and all else is decided. It is for
+	// the privileged half that starts by itself, after the policy was checked.
+	Tolerant bool
 	// OnDecide is called with each new list of decisions, also from New,
 	// before any socket is opened by it. It is never called twice at a time
 	// and must not call the Guard. The slice is its own.
