@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,58 +13,10 @@ import (
 	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
 )
 
-// isEnd tells the end of a directory from an error.
-func isEnd(err error) bool { return errors.Is(err, io.EOF) }
-
-// refuse says why a component may not run on this machine, or nil. Control groups bound, they do not confine: what is
-// missing of them is named elsewhere and is no reason.
-func (h *Host) refuse(kind, name, component string) error {
-	g := h.prepared()
-	if reason, missing := g.missing[sandbox.Filter]; missing {
-		return &StartError{Kind: kind, Name: name, Reason: "it would run without " + sandbox.Filter + ", which nothing can stand in for", Err: errors.New(reason)}
-	}
-	for _, layer := range []string{sandbox.ResourceLimits, sandbox.NoPrivileges} {
-		if reason, missing := g.missing[layer]; missing {
-			return &StartError{Kind: kind, Name: name, Reason: "it would run without " + layer, Err: errors.New(reason)}
-		}
-	}
-	without := g.without()
-	exempt := h.cfg.Sandbox.Exempt
-	if len(without) == 0 || (exempt != nil && exempt(component)) {
-		return nil
-	}
-	first := without[0]
-	return &StartError{
-		Kind: kind, Name: name, Reason: "it would run without " + strings.Join(without, ", "),
-		Err: fmt.Errorf("%s: %s: %s, or accept less by %s", first, g.missing[first], remedy(first), exception(kind, component)),
-	}
-}
-
-// remedy says what to change on the machine.
-func remedy(layer string) string {
-	switch layer {
-	case sandbox.Landlock:
-		return "boot a kernel that has it (Linux 5.13, lsm= with landlock)"
-	case sandbox.EmptyRoot:
-		return "run as root with all its capabilities, allow mounts in user namespaces"
-	default:
-		return "run as root, allow them"
-	}
-}
-
-// exception shows what to write.
-func exception(kind, component string) string {
-	on := kind + "." + component
-	if component == "" {
-		on = "node.NAME"
-	}
-	return fmt.Sprintf(`exception "…" { allows = "degraded_sandbox"  on = %s … }`, on)
-}
-
 // sandboxFor gathers what the shim of a process is told: its own socket directory, what its program is linked with,
 // and what it is granted.
 func (p *process) sandboxFor(grants []sandbox.Path) (*sandbox.Spec, error) {
-	g := p.host.prepared()
+	g := p.ground
 	dir, err := p.socketDir()
 	if err != nil {
 		return nil, err
@@ -94,7 +45,7 @@ func (p *process) socketDir() (string, error) {
 
 // join puts the started process into its control group. A group that cannot be had is said and is no error.
 func (p *process) join() {
-	g := p.host.prepared()
+	g := p.ground
 	if g.parent == nil {
 		return
 	}

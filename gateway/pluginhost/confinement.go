@@ -13,7 +13,7 @@ import (
 // confinement says what holds the process in. What the kernel tells of it is read back and listed only when it is so;
 // the rest follows from how the process was made, or it would not run: the shim refuses to execute without it.
 func (i *Instance) confinement() []string {
-	p, g := i.process, i.process.host.prepared()
+	p, g := i.process, i.process.ground
 	out := []string{"environment of its own", "sealed program", "dies with the gateway"}
 	if group, err := unix.Getpgid(i.PID()); err == nil && group == i.PID() {
 		out = append(out, "process group of its own")
@@ -43,7 +43,7 @@ func (i *Instance) confinement() []string {
 
 // missing says what does not.
 func (i *Instance) missing() []string {
-	g := i.process.host.prepared()
+	g := i.process.ground
 	var out []string
 	for _, layer := range g.without() {
 		out = append(out, layer+": "+g.missing[layer])

@@ -17,3 +17,9 @@ func SetTiming(h *Host, t Timing) {
 		backoff: backoff{first: t.First, most: t.Most, healthy: t.Healthy, limit: t.Limit, window: t.Window, rest: t.Rest},
 	}
 }
+
+// Withhold makes a Host take layers for missing, by name, each for a reason. It must not have been used yet.
+func Withhold(h *Host, reasons map[string]string) { h.grounds.withhold = reasons }
+
+// Libraries lists what a program is linked with.
+var Libraries = libraries

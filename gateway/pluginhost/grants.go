@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,12 +33,12 @@ func (h *Host) forbidden(path string) error {
 
 // prepareGrants checks what a plugin is given and makes directories to write that are missing. The order is such that
 // a directory comes before what lies in it.
-func (h *Host) prepareGrants(grants []Grant) ([]sandbox.Path, error) {
+func (h *Host) prepareGrants(to *ground, grants []Grant) ([]sandbox.Path, error) {
 	grants = slices.Clone(grants)
 	slices.SortFunc(grants, func(a, b Grant) int { return strings.Compare(a.Path, b.Path) })
 	var paths []sandbox.Path
 	for _, g := range grants {
-		p, err := h.prepareGrant(g)
+		p, err := h.prepareGrant(to, g)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +53,7 @@ func (h *Host) prepareGrants(grants []Grant) ([]sandbox.Path, error) {
 	return paths, nil
 }
 
-func (h *Host) prepareGrant(g Grant) (sandbox.Path, error) {
+func (h *Host) prepareGrant(to *ground, g Grant) (sandbox.Path, error) {
 	p := sandbox.Path{Source: g.Path, Target: g.Path, Use: sandbox.Read}
 	if !filepath.IsAbs(g.Path) || filepath.Clean(g.Path) != g.Path || strings.ContainsRune(g.Path, 0) {
 		return p, fmt.Errorf("%q: not an absolute path in its shortest form", g.Path)
@@ -64,9 +65,9 @@ func (h *Host) prepareGrant(g Grant) (sandbox.Path, error) {
 		return p, inspect(g.Path, func(*os.File, unix.Stat_t) error { return nil })
 	}
 	p.Use = sandbox.Write
-	err := inspect(g.Path, h.prepareWritable)
+	err := inspect(g.Path, to.prepareWritable)
 	if errors.Is(err, os.ErrNotExist) {
-		err = h.makeWritable(g.Path)
+		err = to.makeWritable(g.Path)
 	}
 	return p, err
 }
@@ -94,11 +95,10 @@ func inspect(path string, show func(*os.File, unix.Stat_t) error) error {
 }
 
 // prepareWritable gives an empty directory to the plugins' user; one with content it must be able to write to.
-func (h *Host) prepareWritable(dir *os.File, st unix.Stat_t) error {
+func (g *ground) prepareWritable(dir *os.File, st unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return fmt.Errorf("%s: to write takes a directory, this is a file: allow its directory", dir.Name())
 	}
-	g := h.prepared()
 	if !g.otherUser() || writableBy(st, g.identity.uid, g.identity.gid) {
 		return nil
 	}
@@ -107,15 +107,14 @@ func (h *Host) prepareWritable(dir *os.File, st unix.Stat_t) error {
 		return fmt.Errorf("%s: plugins run as user %d, who cannot write to it, and it is not empty: chown -R %d:%d %s, or choose another directory",
 			dir.Name(), g.identity.uid, g.identity.uid, g.identity.gid, dir.Name())
 	}
-	if err != nil && len(names) == 0 && !isEnd(err) {
+	if !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", dir.Name(), err)
 	}
-	return h.giveAway(dir)
+	return g.giveAway(dir)
 }
 
 // giveAway makes an open directory the plugins' user's.
-func (h *Host) giveAway(dir *os.File) error {
-	g := h.prepared()
+func (g *ground) giveAway(dir *os.File) error {
 	if !g.otherUser() {
 		return nil
 	}
@@ -142,43 +141,34 @@ func writableBy(st unix.Stat_t, uid, gid int) bool {
 	}
 }
 
-// makeWritable makes a directory and what is missing above it.
-func (h *Host) makeWritable(path string) error {
-	parent := filepath.Dir(path)
-	err := inspect(parent, func(dir *os.File, _ unix.Stat_t) error {
-		err := unix.Mkdirat(int(dir.Fd()), filepath.Base(path), 0o750)
-		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("%s: make it: %w", path, err)
+// makeWritable makes a directory and what is missing above it. What is above stays the gateway's.
+func (g *ground) makeWritable(path string) error {
+	missing := []string{path}
+	for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+		err := inspect(dir, func(*os.File, unix.Stat_t) error { return nil })
+		if err == nil {
+			break
 		}
-		return nil
-	})
-	if errors.Is(err, os.ErrNotExist) && parent != "/" {
-		if err := h.makeParent(parent); err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		return h.makeWritable(path)
+		missing = append(missing, dir)
 	}
-	if err != nil {
-		return err
+	for _, dir := range slices.Backward(missing) {
+		if err := makeDir(dir); err != nil {
+			return err
+		}
 	}
-	return inspect(path, func(dir *os.File, _ unix.Stat_t) error { return h.giveAway(dir) })
+	return inspect(path, func(dir *os.File, _ unix.Stat_t) error { return g.giveAway(dir) })
 }
 
-// makeParent makes a directory that stays the gateway's.
-func (h *Host) makeParent(path string) error {
-	parent := filepath.Dir(path)
-	err := inspect(parent, func(dir *os.File, _ unix.Stat_t) error {
+// makeDir makes one directory in one that exists and is no symbolic link now.
+func makeDir(path string) error {
+	return inspect(filepath.Dir(path), func(dir *os.File, _ unix.Stat_t) error {
 		err := unix.Mkdirat(int(dir.Fd()), filepath.Base(path), 0o750)
 		if err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("%s: make it: %w", path, err)
 		}
 		return nil
 	})
-	if errors.Is(err, os.ErrNotExist) && parent != "/" {
-		if err := h.makeParent(parent); err != nil {
-			return err
-		}
-		return h.makeParent(path)
-	}
-	return err
 }

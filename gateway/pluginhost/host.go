@@ -31,13 +31,13 @@ type Config struct {
 
 // Host starts plugins. Its methods may be called concurrently.
 type Host struct {
-	cfg    Config
-	times  timing
-	lock   *os.File    // held on RuntimeDir
-	starts chan func() // run on the one thread that starts processes
-	images images
-	ground ground
-	wg     sync.WaitGroup
+	cfg     Config
+	times   timing
+	lock    *os.File    // held on RuntimeDir
+	starts  chan func() // run on the one thread that starts processes
+	images  images
+	grounds grounds
+	wg      sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
@@ -146,7 +146,7 @@ func (h *Host) Close() error {
 	close(h.starts)
 	h.wg.Wait()
 	h.images.close()
-	h.ground.close()
+	h.grounds.close()
 	return h.lock.Close()
 }
 

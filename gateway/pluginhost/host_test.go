@@ -73,11 +73,17 @@ func install(tb testing.TB, dir string, names ...string) {
 
 func newSite(tb testing.TB, names ...string) *site {
 	tb.Helper()
+	return newConfinedSite(tb, pluginhost.Sandbox{}, names...)
+}
+
+func newConfinedSite(tb testing.TB, sandbox pluginhost.Sandbox, names ...string) *site {
+	tb.Helper()
 	s := &site{dir: tb.TempDir(), log: &lockedBuffer{}}
 	install(tb, s.dir, names...)
 	h, err := pluginhost.New(pluginhost.Config{
 		Dirs: []string{s.dir}, RuntimeDir: filepath.Join(shortDir(tb), "run"), Shim: []string{"/proc/self/exe", "plugin-exec"},
-		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Sandbox: sandbox,
+		Log:     slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -91,11 +97,11 @@ func newSite(tb testing.TB, names ...string) *site {
 	return s
 }
 
-func (s *site) start(t *testing.T, name string) *pluginhost.Instance {
+func (s *site) start(t *testing.T, name string, grants ...pluginhost.Grant) *pluginhost.Instance {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	i, err := s.Start(ctx, sdk.KindReceiver, name, "mock."+name)
+	i, err := s.Start(ctx, sdk.KindReceiver, name, "mock."+name, grants...)
 	if err != nil {
 		t.Fatalf("start %s: %v\n%s", name, err, s.log)
 	}
@@ -139,11 +145,16 @@ func (i *intake) record(t *testing.T) []byte {
 // run configures and runs an instance; the channel yields Run's error.
 func run(t *testing.T, i *pluginhost.Instance, out sdk.Intake) <-chan error {
 	t.Helper()
+	return runWith(t, i, `{}`, out)
+}
+
+func runWith(t *testing.T, i *pluginhost.Instance, config string, out sdk.Intake) <-chan error {
+	t.Helper()
 	r, ok := i.Plugin().(sdk.Receiver)
 	if !ok {
 		t.Fatalf("%T is no receiver", i.Plugin())
 	}
-	if err := r.Configure(t.Context(), sdk.Setup{Name: "mock.test", Config: json.RawMessage(`{}`)}); err != nil {
+	if err := r.Configure(t.Context(), sdk.Setup{Name: "mock.test", Config: json.RawMessage(config)}); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)

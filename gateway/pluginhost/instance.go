@@ -110,10 +110,14 @@ func (h *Host) start(ctx context.Context, kind, name, component, label string, g
 	if err != nil {
 		return nil, err
 	}
-	if err := h.refuse(kind, name, component); err != nil {
+	g, err := h.prepared()
+	if err != nil {
+		return nil, &StartError{Kind: kind, Name: name, Reason: "its sandbox could not be tried", Err: err}
+	}
+	if err := h.refuse(g, kind, name, component); err != nil {
 		return nil, err
 	}
-	paths, err := h.prepareGrants(grants)
+	paths, err := h.prepareGrants(g, grants)
 	if err != nil {
 		return nil, &StartError{Kind: kind, Name: name, Reason: "it cannot be given what it needs", Err: err}
 	}
@@ -129,7 +133,7 @@ func (h *Host) start(ctx context.Context, kind, name, component, label string, g
 	defer theirs.Close() //nolint:errcheck // the plugin has its own
 	log := newPluginLog(h.cfg.Log.With("component", label))
 	p := newProcess(h, fileName(kind, name), label, img, theirs, log)
-	p.grants = paths
+	p.ground, p.grants = g, paths
 	i := &Instance{component: label, control: ours, process: p, client: h.newClient(kind, p)}
 	if err := i.connect(ctx, kind, name); err != nil {
 		_ = i.Stop(context.WithoutCancel(ctx))

@@ -6,15 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sluice-gateway/sluice/gateway/pluginhost/cgroup"
 	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
@@ -26,21 +23,37 @@ const (
 	probeTimeout = 5 * time.Second // a probe takes 20 ms here
 )
 
-// ground is what this machine has for a sandbox. It is found out once, by trying.
+// ground is what this machine has for a sandbox, as it was found out by trying. It does not change once it is made.
 type ground struct {
-	once     sync.Once
 	identity runAs
 	landlock int               // version
 	missing  map[string]string // reason by layer
 	parent   *cgroup.Parent    // nil = none
 	cgroups  []string          // what of the control groups is missing
-	withhold map[string]string // by tests: layers to be missing, with a reason
+	tried    time.Time
 }
 
+// grounds holds the newest one.
+type grounds struct {
+	withhold map[string]string // set by tests before use: layers that are to be missing, with a reason
+
+	mu     sync.Mutex // guards what follows; held while one is made
+	newest *ground
+}
+
+// retryMissing is how long a layer that was missing is taken to be so: limits may be raised, or load may go.
+const retryMissing = time.Minute
+
 // Layers says which barriers this machine has for plugins, and why it lacks the others. The first call tries them, in
-// a process that lives only for it.
+// a process that lives only for it, for some 20 ms.
 func (h *Host) Layers() []Layer {
-	g := h.prepared()
+	g, err := h.prepared()
+	if err != nil {
+		g = &ground{missing: map[string]string{}, cgroups: []string{err.Error()}}
+		for _, name := range sandbox.Layers() {
+			g.missing[name] = err.Error()
+		}
+	}
 	out := make([]Layer, 0, len(sandbox.Layers())+1)
 	for _, name := range sandbox.Layers() {
 		reason, missing := g.missing[name]
@@ -86,33 +99,49 @@ func (g *ground) without() []string {
 	return slices.DeleteFunc(sandbox.Layers(), g.has)
 }
 
-// prepared returns what the machine has, trying it when nobody has yet.
-func (h *Host) prepared() *ground {
-	h.ground.once.Do(func() { h.ground.prepare(h) })
-	return &h.ground
-}
-
-func (g *ground) prepare(h *Host) {
-	g.identity = whoRuns(h.cfg.Sandbox)
-	g.missing = map[string]string{}
-	for layer, reason := range g.withhold {
+// prepared returns what the machine has, trying it when nobody has yet, or when something was missing a while ago.
+func (h *Host) prepared() (*ground, error) {
+	s := &h.grounds
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.newest; g != nil && (len(g.missing) == 0 || time.Since(g.tried) < retryMissing) {
+		return g, nil
+	}
+	g := &ground{identity: whoRuns(h.cfg.Sandbox), missing: map[string]string{}}
+	for layer, reason := range s.withhold {
 		g.lose(layer, reason)
 	}
-	for range sandbox.Layers() { // each try loses one
+	if err := g.tryAll(h); err != nil {
+		return nil, err
+	}
+	if s.newest != nil { // groups do not come and go
+		g.parent, g.cgroups = s.newest.parent, s.newest.cgroups
+	} else {
+		g.findGroups(h.cfg.Sandbox, s.withhold[cgroupLayer])
+	}
+	g.tried = time.Now()
+	s.newest = g
+	return g, nil
+}
+
+// tryAll tries with fewer layers until a process can be confined by all that are left. Without the last one nothing
+// is worth trying.
+func (g *ground) tryAll(h *Host) error {
+	for g.has(sandbox.Filter) {
 		report, err := g.try(h)
-		g.landlock = report.Landlock
-		if err == nil && report.Layer == "" {
-			break
-		}
 		if err != nil {
-			report.Layer, report.Reason = sandbox.Namespaces, err.Error()
+			return err
 		}
-		if !g.has(report.Layer) { // the same again: no sandbox at all
+		g.landlock = report.Landlock
+		if report.Layer == "" {
+			return nil
+		}
+		if !g.has(report.Layer) { // it says the same again: this machine has no sandbox at all
 			report.Layer = sandbox.Filter
 		}
 		g.lose(report.Layer, report.Reason)
 	}
-	g.findGroups(h)
+	return nil
 }
 
 // lose notes that a layer is missing, and those that stand on it.
@@ -123,14 +152,15 @@ func (g *ground) lose(layer, reason string) {
 	}
 }
 
-// try starts a shim that confines itself as a plugin would be, and reports.
+// try starts a shim that confines itself as a plugin would be, and reports. The error is about the trial, not about
+// the machine.
 func (g *ground) try(h *Host) (sandbox.Report, error) {
 	var report sandbox.Report
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	ours, theirs, err := control.Pair()
 	if err != nil {
-		return report, err
+		return report, fmt.Errorf("pluginhost: try the sandbox: %w", err)
 	}
 	defer ours.Close()   //nolint:errcheck // its end says that we live
 	defer theirs.Close() //nolint:errcheck // the child has its own
@@ -138,28 +168,22 @@ func (g *ground) try(h *Host) (sandbox.Report, error) {
 	cmd := exec.CommandContext(ctx, h.cfg.Shim[0], h.cfg.Shim[1:]...) //nolint:gosec // our own program
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", []string{}, &out, &words
 	cmd.SysProcAttr = g.attributes()
-	spec := g.spec("probe", nil, Limits{}.withDefaults())
-	spec.Probe = true
 	send, err := order(cmd, theirs, theirs)
 	if err != nil {
-		return report, err
+		return report, fmt.Errorf("pluginhost: try the sandbox: %w", err)
 	}
 	if err := h.startOnThread(cmd); err != nil {
 		send.drop()
-		if errors.Is(err, ErrClosed) {
-			return report, err
+		if reason := whyNoNamespaces(err); reason != "" && g.has(sandbox.Namespaces) {
+			return sandbox.Report{Layer: sandbox.Namespaces, Reason: reason}, nil
 		}
-		return report, errors.New(whyNoNamespaces(err))
+		return report, fmt.Errorf("pluginhost: try the sandbox: %w", err)
 	}
-	if err := send.spec(spec); err != nil {
-		return report, errors.Join(err, cmd.Wait())
-	}
-	err = cmd.Wait()
-	if jerr := json.Unmarshal(out.Bytes(), &report); jerr != nil {
-		return report, fmt.Errorf("the shim did not report: %w: %q", errors.Join(err, jerr), words.String())
-	}
-	if report.Reason != "" && report.Layer == "" {
-		return report, errors.New(report.Reason)
+	spec := g.spec("probe", nil, Limits{}.withDefaults())
+	spec.Probe = true
+	err = errors.Join(send.spec(spec), cmd.Wait())
+	if jerr := json.Unmarshal(out.Bytes(), &report); jerr != nil || (err != nil && report.Layer == "") {
+		return report, fmt.Errorf("pluginhost: try the sandbox: %w: %s%q", errors.Join(err, jerr), report.Reason, words.String())
 	}
 	return report, nil
 }
@@ -191,50 +215,28 @@ func (g *ground) spec(name string, paths []sandbox.Path, l Limits) *sandbox.Spec
 	return s
 }
 
-// findGroups looks for a place for control groups.
-func (g *ground) findGroups(h *Host) {
-	if reason, ok := g.withhold[cgroupLayer]; ok {
-		g.cgroups = []string{reason}
+// findGroups looks for a place for control groups, unless a reason says that there is none.
+func (g *ground) findGroups(cfg Sandbox, withheld string) {
+	if withheld != "" {
+		g.cgroups = []string{withheld}
 		return
 	}
-	parent, err := cgroup.Find(h.cfg.Sandbox.Cgroup)
+	parent, err := cgroup.Find(cfg.Cgroup)
 	if err != nil {
 		g.cgroups = []string{err.Error()}
 		return
 	}
 	g.parent, g.cgroups = parent, parent.Missing()
-	if h.cfg.Sandbox.Limits.CPU == 0 {
-		g.cgroups = slices.DeleteFunc(g.cgroups, func(s string) bool { return strings.HasPrefix(s, "cpu: ") })
+	if cfg.Limits.CPU == 0 {
+		g.cgroups = slices.DeleteFunc(slices.Clone(g.cgroups), func(s string) bool { return strings.HasPrefix(s, "cpu: ") })
 	}
 }
 
 // close gives back what was made.
-func (g *ground) close() {
-	if g.parent != nil {
-		g.parent.Close()
-	}
-}
-
-// whyNoNamespaces finds the words for a process that could not be started in namespaces.
-func whyNoNamespaces(err error) string {
-	for _, k := range []struct{ file, value, name string }{
-		{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces = 0"},
-		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone = 0"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns = 1"},
-	} {
-		raw, rerr := os.ReadFile(k.file)
-		if rerr == nil && strings.TrimSpace(string(raw)) == k.value {
-			return "user namespaces are forbidden here (" + k.name + ")"
-		}
-	}
-	switch {
-	case errors.Is(err, unix.EPERM) && os.Geteuid() == 0:
-		return fmt.Sprintf("user 0 without its capabilities, or in a container that filters them, may not make them (%v)", err)
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Sprintf("user namespaces are forbidden here, by the kernel's build or a container's filter (%v)", err)
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
-		return fmt.Sprintf("the limit of namespaces is reached (%v): see /proc/sys/user", err)
-	default:
-		return err.Error()
+func (s *grounds) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.newest != nil && s.newest.parent != nil {
+		s.newest.parent.Close()
 	}
 }

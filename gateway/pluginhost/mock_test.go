@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -106,6 +108,10 @@ func (m *mock) Run(ctx context.Context, _ sdk.Network, out sdk.Intake) error {
 		_, _ = os.Stderr.WriteString("{\"@message\":1}\n")
 	case "flood":
 		go m.flood(ctx)
+	case "glutton":
+		m.eat()
+	case "threads":
+		m.multiply()
 	case "returns":
 		return nil
 	}
@@ -124,6 +130,31 @@ func (m *mock) flood(ctx context.Context) {
 	}
 }
 
+// eat takes memory until it is killed.
+func (m *mock) eat() {
+	debug.SetGCPercent(-1)
+	var all [][]byte
+	for range 64 {
+		block := make([]byte, 16<<20)
+		for i := 0; i < len(block); i += 4096 {
+			block[i] = 1
+		}
+		all = append(all, block)
+	}
+	panic(fmt.Sprint("had its fill: ", len(all)))
+}
+
+// multiply makes threads until there are no more to be had.
+func (m *mock) multiply() {
+	for range 400 {
+		go func() {
+			runtime.LockOSThread()
+			hang()
+		}()
+	}
+	hang()
+}
+
 // tell sends what the process sees of the world: environment, directory, process group, descriptors, privileges.
 func (m *mock) tell(ctx context.Context, out sdk.Intake) error {
 	w, err := sdk.NewWriter(out, sdk.Setup{Name: "mock." + m.name}, sdk.WriterOptions{Linger: -1})
@@ -133,14 +164,17 @@ func (m *mock) tell(ctx context.Context, out sdk.Intake) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	go func() { _ = w.Run(ctx) }()
-	t, err := w.Write(ctx, sdk.Connection{}, []sdk.Record{{Kind: sdk.KindOpaque, Payload: worldView()}})
+	t, err := w.Write(ctx, sdk.Connection{}, []sdk.Record{{Kind: sdk.KindOpaque, Payload: m.view()}})
 	if err != nil {
 		return err
 	}
 	return t.Wait(ctx)
 }
 
-func worldView() []byte {
+func (m *mock) view() []byte {
+	if isAttacker(m.name) {
+		return attackView(m.config)
+	}
 	dir, _ := os.Getwd()
 	v, _ := json.Marshal(map[string]any{
 		"env": os.Environ(), "dir": dir, "args": os.Args,

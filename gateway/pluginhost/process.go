@@ -22,9 +22,10 @@ import (
 // and the socket's address are in our hands and not in go-plugin's.
 type process struct {
 	host      *Host
-	name      string // argv[0]
-	component string // for logs and the control group
-	grants    []sandbox.Path
+	name      string         // argv[0]
+	component string         // for logs and the control group
+	ground    *ground        // what it is confined with
+	grants    []sandbox.Path // what it is given
 	image     *image
 	control   *os.File
 	env       []string // set before Start
@@ -79,7 +80,7 @@ func (p *process) command(stdout, stderr *os.File) (*exec.Cmd, errand, error) {
 	cmd.Env = append(slices.Clone(p.env), h.cfg.Sandbox.Limits.withDefaults().environment()...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr // standard input is /dev/null
-	cmd.SysProcAttr = h.prepared().attributes()
+	cmd.SysProcAttr = p.ground.attributes()
 	send, err := order(cmd, p.control, p.image.file)
 	return cmd, send, err
 }
@@ -108,6 +109,9 @@ func (p *process) launch(stdout, stderr *os.File) error {
 	if err != nil {
 		send.drop()
 		p.host.untrack(p)
+		if reason := whyNoNamespaces(err); reason != "" {
+			err = fmt.Errorf("%s: %w", reason, err)
+		}
 		return fmt.Errorf("start: %w", err)
 	}
 	p.pid = cmd.Process.Pid
