@@ -12,13 +12,17 @@ type Cap uint8
 
 // The capabilities that parts of Sluice name. From linux/capability.h.
 const (
-	SetGID   Cap = 6
-	SetUID   Cap = 7
-	SetPCap  Cap = 8
-	NetAdmin Cap = 12
-	NetRaw   Cap = 13
-	SysAdmin Cap = 21
-	BPF      Cap = 39
+	Chown          Cap = 0
+	DACOverride    Cap = 1
+	Kill           Cap = 5
+	SetGID         Cap = 6
+	SetUID         Cap = 7
+	SetPCap        Cap = 8
+	NetBindService Cap = 10
+	NetAdmin       Cap = 12
+	NetRaw         Cap = 13
+	SysAdmin       Cap = 21
+	BPF            Cap = 39
 )
 
 // words are the names of all capabilities, by number. From
