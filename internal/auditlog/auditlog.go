@@ -195,12 +195,13 @@ func (l *Log) makeRoom(n int64, seq uint64) error {
 	if l.file != nil && l.size+n <= l.maxFile {
 		return nil
 	}
-	f, err := os.OpenFile(filepath.Join(l.dir, fileName(seq)), os.O_WRONLY|os.O_CREATE, 0o600)
+	path := filepath.Join(l.dir, fileName(seq))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("auditlog: %w", err)
 	}
 	// A file of that name may be left of a line that could not be written: it was never acknowledged.
-	if err := errors.Join(f.Truncate(0), syncDir(l.dir)); err != nil {
+	if err := errors.Join(f.Truncate(0), adopt(path), syncDir(l.dir)); err != nil {
 		return fmt.Errorf("auditlog: %w", errors.Join(err, f.Close()))
 	}
 	if l.file != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -410,5 +411,28 @@ func TestTheFormatStaysAsItIs(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/formats/audit-log.md")
 	if err != nil || !bytes.Contains(doc, want) {
 		t.Errorf("%v: docs/formats/audit-log.md does not show testdata/three.jsonl", err)
+	}
+}
+
+// root, who resets a trip while the node does not run, must not leave a log that the node cannot go on with.
+func TestWhatRootWritesBelongsToTheNode(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, who alone may give files away")
+	}
+	const nobody = 65534
+	node := t.TempDir()
+	if err := os.Chown(node, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(node, auditlog.DirName)
+	fill(t, dir, 1)
+	for _, path := range []string{dir, newest(t, dir)} {
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := st.Sys().(*syscall.Stat_t); owner.Uid != nobody || owner.Gid != nobody {
+			t.Errorf("%s belongs to %d:%d", path, owner.Uid, owner.Gid)
+		}
 	}
 }

@@ -135,9 +135,11 @@ func syncDir(dir string) error {
 
 // makeDir makes the log's directory, for its owner only.
 func makeDir(dir string) error {
-	err := os.MkdirAll(dir, 0o700)
-	if st, serr := os.Lstat(dir); err == nil && serr == nil && !st.IsDir() {
-		err = &fs.PathError{Op: "open", Path: dir, Err: errors.New("it is no directory")}
+	_, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(dir, 0o700); err == nil {
+			err = adopt(dir)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("auditlog: %w", err)

@@ -85,5 +85,5 @@ func writeNew(path string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, adopt(path), f.Sync(), f.Close())
 }
