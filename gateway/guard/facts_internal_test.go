@@ -147,7 +147,7 @@ func TestFacts(t *testing.T) {
 			spoil: func(k *fakeKernel, _ *link, _ *DiodeQuery) {
 				k.table[tableKey{2, farEnd.Addr()}] = neighbour{"02:00:00:00:00:aa", true}
 			},
-			want: "neighbour bad: 10.99.0.2 is at 02:00:00:00:00:aa, not at 02:00:5e:10:00:02 -> let the link run with CAP_NET_ADMIN: it makes the entry; the interface must be up",
+			want: "neighbour bad: 10.99.0.2 is at 02:00:00:00:00:aa, not at 02:00:5e:10:00:02 -> start the guard's warden, or let Sluice have CAP_NET_ADMIN: either makes the entry; the interface must be up",
 		},
 		{
 			name: "entry that ages", q: sendQuery(), right: allRightSend,
@@ -276,7 +276,7 @@ func TestFacts(t *testing.T) {
 		{
 			name: "may not watch", q: captureQuery(), right: allRightCapture,
 			spoil: func(k *fakeKernel, _ *link, _ *DiodeQuery) { k.noWatcher = errFake },
-			want:  "frames warn: not looked at: fake: refused -> let Sluice have CAP_NET_RAW while it examines",
+			want:  "frames warn: not looked at: fake: refused -> start the guard's warden, or let Sluice have CAP_NET_RAW while it examines",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

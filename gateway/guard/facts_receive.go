@@ -92,6 +92,8 @@ func (e *exam) receiveMemory() {
 	switch {
 	case most >= e.q.Buffer:
 		e.ok("receive memory", fmt.Sprintf("net.core.rmem_max %d bytes; the link asks for %d", most, e.q.Buffer))
+	case e.g.opener != nil:
+		e.ok("receive memory", fmt.Sprintf("%d bytes by the guard's warden, above net.core.rmem_max", e.q.Buffer))
 	case e.mayForce():
 		e.ok("receive memory", fmt.Sprintf("%d bytes by CAP_NET_ADMIN, above net.core.rmem_max", e.q.Buffer))
 	default:
@@ -227,7 +229,7 @@ func (e *exam) watch(ctx context.Context) {
 	defer stop()
 	seen, err := e.g.watcher.Watch(ctx, e.link.index, e.link.name, wanted{source: e.q.Source.Unmap(), listen: e.q.Address})
 	if err != nil {
-		e.warn("frames", "not looked at: "+err.Error(), "let Sluice have CAP_NET_RAW while it examines")
+		e.warn("frames", "not looked at: "+err.Error(), "start the guard's warden, or let Sluice have CAP_NET_RAW while it examines")
 		return
 	}
 	e.judge(seen)

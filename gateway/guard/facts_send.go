@@ -37,7 +37,7 @@ func (e *exam) neighbour() {
 		e.bad("neighbour", err.Error(), "see the kernel's log")
 	case len(e.q.MAC) > 0 && found.mac != e.q.MAC.String():
 		e.bad("neighbour", fmt.Sprintf("%s is at %s, not at %s", addr, orNone(found.mac), e.q.MAC),
-			"let the link run with CAP_NET_ADMIN: it makes the entry; the interface must be up")
+			"start the guard's warden, or let Sluice have CAP_NET_ADMIN: either makes the entry; the interface must be up")
 	case found.mac == "":
 		e.bad("neighbour", fmt.Sprintf("no entry for %s, and over a one-way link nobody answers a question for it", addr), byHand)
 	case !found.permanent:
