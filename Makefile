@@ -80,7 +80,9 @@ bench-diode: ## measure the one-way link alone beside udpcast, as root; QUICK=1 
 guard-matrix: ## show what leaves a guarded interface under which defence, as root; QUICK=1 tries monitoring points only
 	@tools/prepare.sh
 	@go test -c -o bin/guard-matrix ./test/matrix
-	@cd test/matrix && ../../bin/guard-matrix -matrix -test.run '^TestEmission$$' $(if $(QUICK),-test.short)
+	@rm -f bin/guard-matrix.md
+	@bin/guard-matrix -matrix bin/guard-matrix.md -test.run '^TestEmission$$' $(if $(QUICK),-test.short) || ended=$$?; \
+		[ ! -e bin/guard-matrix.md ] || cat bin/guard-matrix.md; exit $${ended:-0}
 
 .PHONY: ci
 ci: check-generated lint test ## what must pass before a change is merged

@@ -116,16 +116,16 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// sent is the interface's own count of the frames that it sent.
-func sent(n *netlab.Namespace, iface string) uint64 {
+// received is the interface's own count of the frames that arrived.
+func received(n *netlab.Namespace, iface string) uint64 {
 	var count uint64
 	_ = n.Do(func() error {
 		// /proc/net shows the namespace of the thread that opens it.
 		text, err := os.ReadFile("/proc/thread-self/net/dev")
 		for line := range strings.Lines(string(text)) {
 			name, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
-			if f := strings.Fields(rest); ok && name == iface && len(f) > 9 {
-				count, err = strconv.ParseUint(f[9], 10, 64)
+			if f := strings.Fields(rest); ok && name == iface && len(f) > 1 {
+				count, err = strconv.ParseUint(f[1], 10, 64)
 			}
 		}
 		return err

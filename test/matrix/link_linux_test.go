@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 func goUp(c *cell) error {
@@ -128,15 +130,33 @@ func filterBefore(c *cell) error {
 
 // mirred sends what would leave by the other interface out by this one.
 func mirred(c *cell) error {
-	err := errors.Join(c.run("tc", "qdisc", "add", "dev", service, "clsact"),
-		c.run("tc", words("filter add dev %s egress bpf bytecode 1,6_0_0_4294967295 action mirred egress redirect dev %s", service, c.iface)...))
-	if err != nil {
+	if err := c.redirect(); err != nil {
 		return err
 	}
-	_, err = c.node.Inject(service, false, marks(stimulusMark, 5)...)
+	_, err := c.node.Inject(service, false, marks(stimulusMark, 5)...)
 	c.tolerate(err)
 	c.rest(settle)
 	return nil
+}
+
+// mirredPastTCX redirects past nftables, and lets a program pass it on before
+// the tc filter.
+func mirredPastTCX(c *cell) error {
+	if err := c.redirect(); err != nil {
+		return err
+	}
+	if err := c.attach(c.at, c.iface, ebpf.SchedCLS, tcxPass); err != nil {
+		return err
+	}
+	_, err := c.node.Inject(service, false, marks(stimulusMark, 5)...)
+	c.tolerate(err)
+	c.rest(settle)
+	return nil
+}
+
+func (c *cell) redirect() error {
+	return errors.Join(c.run("tc", "qdisc", "add", "dev", service, "clsact"),
+		c.run("tc", words("filter add dev %s egress bpf bytecode 1,6_0_0_4294967295 action mirred egress redirect dev %s", service, c.iface)...))
 }
 
 // forwarded does the same by nftables.

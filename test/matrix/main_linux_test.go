@@ -12,22 +12,17 @@ import (
 // atOnce is how many cells are measured side by side: they mostly wait.
 const atOnce = "24"
 
+// matrixFlag names the file that the emission table is written to.
+const matrixFlag = "matrix"
+
 func TestMain(m *testing.M) {
-	printed := flag.Bool("matrix", false, "print the emission table at the end")
+	flag.String(matrixFlag, "", "`file` that the emission table is written to")
 	flag.Parse()
 	if err := sideBySide(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	code := m.Run()
-	if err := goleak.Find(); code == 0 && err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	if *printed {
-		report().print(os.Stdout)
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(m)
 }
 
 // sideBySide lets parallel tests run side by side, unless told otherwise.

@@ -1,8 +1,10 @@
 package matrix_test
 
 import (
+	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 )
@@ -37,8 +39,21 @@ type table struct {
 	cells map[place]outcome
 }
 
-// report returns the table of this run.
-var report = sync.OnceValue(func() *table { return &table{cells: map[place]outcome{}} })
+func newTable() *table { return &table{cells: map[place]outcome{}} }
+
+// save writes the table to the file that the command line names, if any.
+func (r *table) save() error {
+	path := flag.Lookup(matrixFlag).Value.String()
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	r.print(f)
+	return f.Close()
+}
 
 func (r *table) note(role, row, column string, o outcome) {
 	r.mu.Lock()

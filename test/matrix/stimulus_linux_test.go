@@ -20,6 +20,9 @@ type stimulus struct {
 	// trips says that the guard must trip: what it was asked to keep silent is
 	// out of its hands.
 	trips bool
+	// races says that the guard may be faster than the frames, or trip: what
+	// counts is that nothing gets out unnoticed.
+	races bool
 	// late says that the interface is not set up before.
 	late bool
 }
@@ -70,6 +73,7 @@ func oursToo() []stimulus {
 		{name: "tc filter before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: filterBefore},
 		{name: "tcx program before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: tcxBefore},
 		{name: "tc mirred from another interface", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly), do: mirred},
+		{name: "tcx program, and tc mirred", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly, tcOnly), races: true, do: mirredPastTCX},
 		{name: "nft fwd from another interface", own: marked(stimulusMark), leaks: only(nothing, usual), do: forwarded},
 		{name: "macvtap on it", own: marked(stimulusMark), leaks: only(nothing, usual), do: child("macvtap", "mode bridge")},
 		{name: "settings undone, then scan", own: answers, leaks: only(nothing, usual), do: undone},
