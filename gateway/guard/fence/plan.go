@@ -1,7 +1,9 @@
 package fence
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/gateway/guard"
 )
@@ -56,4 +58,33 @@ type Drift struct {
 	Index     int
 	Interface string
 	What      string
+}
+
+// check refuses a flow that no rule can express.
+func (f Flow) check() error {
+	dest := f.Dest.Addr()
+	if !f.Dest.IsValid() || dest.Is4In6() || f.Dest.Port() == 0 || f.Source.IsValid() && f.Source.BitLen() != dest.BitLen() {
+		return fmt.Errorf("flow %s: want addresses of one family and a port", f)
+	}
+	return nil
+}
+
+// check refuses a plan that means nothing.
+func (p Plan) check() error {
+	seen := map[int]bool{}
+	for _, t := range p.Targets {
+		if t.Role != guard.Monitoring && t.Role != guard.DiodeTX && t.Role != guard.DiodeRX {
+			return fmt.Errorf("guard: fence: %s: role %s needs no fence", t.Name, t.Role)
+		}
+		if t.Index <= loopbackIndex || seen[t.Index] {
+			return fmt.Errorf("guard: fence: %s: index %d", t.Name, t.Index)
+		}
+		seen[t.Index] = true
+		for _, f := range slices.Concat(t.Send, t.Receive) {
+			if err := f.check(); err != nil {
+				return fmt.Errorf("guard: fence: %s: %w", t.Name, err)
+			}
+		}
+	}
+	return nil
 }

@@ -19,7 +19,6 @@ func must(t *testing.T, err error) {
 	}
 }
 
-
 func tables(lab *netlab.Lab) int {
 	return strings.Count(lab.Self().Run("nft", "list", "tables"), " sluice")
 }
