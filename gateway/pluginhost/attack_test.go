@@ -50,6 +50,7 @@ func attacks(config string) map[string]func() error {
 			return errno(unix.Syscall6(unix.SYS_SENDTO, 3, uintptr(unsafe.Pointer(&b)), 1, unix.MSG_FASTOPEN, uintptr(unsafe.Pointer(&b)), 1)) //nolint:gosec // an attack
 		},
 		"list the root":   func() error { _, err := os.ReadDir("/"); return err },
+		"a message":       func() error { return unix.Sendmsg(3, []byte("x"), unix.UnixRights(0), nil, 0) },
 		"read /etc":       func() error { _, err := os.ReadFile("/etc/hostname"); return err },
 		"read /proc":      func() error { _, err := os.ReadFile("/proc/self/status"); return err },
 		"list interfaces": func() error { _, err := os.ReadDir("/sys/class/net"); return err },

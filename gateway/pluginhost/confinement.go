@@ -74,18 +74,28 @@ func readBack(pid int) []string {
 	if uid, _, ok := strings.Cut(fields["Uid"], "\t"); ok && uid != fmt.Sprint(os.Geteuid()) {
 		out = append(out, "user "+uid)
 	}
-	var spaces []string
+	return append(out, spaces(pid, fields["NSpid"])...)
+}
+
+// spaces names the namespaces that are not ours. To read which ones takes a privilege that the gateway may not have;
+// every process may see that one of another pid namespace has a number there.
+func spaces(pid int, numbers string) []string {
+	var names []string
 	for _, ns := range []string{"net", "mnt", "pid", "ipc", "uts", "cgroup"} {
 		ours, err := os.Readlink("/proc/self/ns/" + ns)
 		theirs, terr := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, ns))
 		if err == nil && terr == nil && ours != theirs {
-			spaces = append(spaces, ns)
+			names = append(names, ns)
 		}
 	}
-	if len(spaces) > 0 {
-		out = append(out, sandbox.Namespaces+" of its own: "+strings.Join(spaces, " "))
+	switch {
+	case len(names) > 0:
+		return []string{sandbox.Namespaces + " of its own: " + strings.Join(names, " ")}
+	case len(strings.Fields(numbers)) > 1:
+		return []string{sandbox.Namespaces + " of its own"}
+	default:
+		return nil
 	}
-	return out
 }
 
 // procStatus reads the kernel's view of a process; it is empty when there is none to be had.

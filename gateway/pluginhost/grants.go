@@ -121,9 +121,6 @@ func (g *ground) giveAway(dir *os.File) error {
 	if err := dir.Chown(g.identity.uid, g.identity.gid); err != nil {
 		return fmt.Errorf("%s: give it to the plugins' user: %w", dir.Name(), err)
 	}
-	if err := dir.Chmod(0o750); err != nil {
-		return fmt.Errorf("%s: %w", dir.Name(), err)
-	}
 	return nil
 }
 

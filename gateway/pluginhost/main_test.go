@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-gateway/sluice/gateway/pluginhost"
+	"github.com/sluice-gateway/sluice/internal/privilege"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
@@ -25,11 +26,25 @@ func TestMain(m *testing.M) {
 	case os.Getenv(sdk.Handshake().MagicCookieKey) != "":
 		playPlugin(filepath.Base(os.Args[0]))
 		os.Exit(0)
+	case os.Getenv(stepDown) != "":
+		_ = os.Unsetenv(stepDown)
+		_, _ = fmt.Println(privilege.ReExec(kept(), os.Args, os.Environ()))
+		os.Exit(1)
 	case os.Getenv("SLUICE_TEST_HOST") != "":
 		playHost()
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// stepDown in the environment makes this process execute itself anew with what a gateway keeps that root started.
+const stepDown = "SLUICE_TEST_STEP_DOWN"
+
+// kept is what the documentation of privileges says.
+func kept() []privilege.Cap {
+	return []privilege.Cap{
+		privilege.SysAdmin, privilege.SetUID, privilege.SetGID, privilege.SetPCap, privilege.Chown, privilege.DACOverride, privilege.Kill,
+	}
 }
 
 // playHost starts a plugin, prints both process ids and waits to be killed.

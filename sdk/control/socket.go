@@ -110,10 +110,7 @@ func (s *Socket) Send(m *proto.Control, f *os.File, patience time.Duration) erro
 	if err := s.conn.SetWriteDeadline(limit); err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	err = withRights(f, func(rights []byte) error {
-		_, _, err := s.conn.WriteMsgUnix(b, rights, nil)
-		return err
-	})
+	err = withRights(f, func(rights []byte) error { return s.write(b, rights) })
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return ErrBusy
 	}
@@ -121,6 +118,16 @@ func (s *Socket) Send(m *proto.Control, f *os.File, patience time.Duration) erro
 		return fmt.Errorf("control: send: %w", err)
 	}
 	return nil
+}
+
+// write uses sendmsg(2) only for descriptors, which plugins do not send: their sandbox refuses it.
+func (s *Socket) write(b, rights []byte) error {
+	if len(rights) == 0 {
+		_, err := s.conn.Write(b)
+		return err
+	}
+	_, _, err := s.conn.WriteMsgUnix(b, rights, nil)
+	return err
 }
 
 // withRights calls send with the ancillary data for f. Fd would do, but makes the file blocking for all that share it.

@@ -51,19 +51,32 @@ func dropBounding() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("ambient set: %w", err)
 	}
-	const bits = secNoRoot | secNoRoot<<1 | secKeepCaps<<1 | secNoAmbientRaise | secNoAmbientRaise<<1
-	if err := unix.Prctl(unix.PR_SET_SECUREBITS, bits, 0, 0, 0); err != nil {
-		return fmt.Errorf("securebits: %w", err)
-	}
-	return nil
+	return lockSecurebits()
 }
 
 // Bits of linux/securebits.h; the lock of each is the next higher bit.
 const (
 	secNoRoot         = 1 << 0
-	secKeepCaps       = 1 << 4
 	secNoAmbientRaise = 1 << 6
 )
+
+// lockSecurebits keeps user 0 from being special and ambient capabilities from coming back. What an earlier process has
+// locked stays as it is.
+func lockSecurebits() error {
+	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	if err != nil {
+		return fmt.Errorf("securebits: %w", err)
+	}
+	for _, b := range []int{secNoRoot, secNoAmbientRaise} {
+		if bits&(b<<1) == 0 {
+			bits |= b | b<<1
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_SECUREBITS, uintptr(bits), 0, 0, 0); err != nil {
+		return fmt.Errorf("securebits: %w", err)
+	}
+	return nil
+}
 
 func becomeUser(s *Spec) error {
 	if s.UID == Stay || s.GID == Stay {
