@@ -39,12 +39,12 @@ func (c *receiverClient) Run(ctx context.Context, _ Network, out Intake) error {
 // lane is one class's stream from beginning to end.
 func (c *receiverClient) lane(ctx context.Context, class Class, out Intake) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // so that the plugin sees the lane end when out refuses
+	defer cancel()
 	s, err := c.open(ctx, class)
 	if err != nil {
 		return err
 	}
-	return pump(ctx, s, class, out, newAckQueue(c.credit))
+	return pump(ctx, cancel, s, class, out, newAckQueue(c.credit))
 }
 
 type clientStream = grpc.BidiStreamingClient[proto.FromCore, proto.Batch]
@@ -62,13 +62,12 @@ func (c *receiverClient) open(ctx context.Context, class Class) (clientStream, e
 	return s, nil
 }
 
-// pump moves batches one way and acknowledgements the other until the stream ends.
-func pump(ctx context.Context, s clientStream, class Class, out Intake, acks *ackQueue) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// pump moves batches one way and acknowledgements the other until the stream ends, or out refuses. It ends the stream,
+// whose context is ctx, before it waits: an acknowledgement that the plugin does not read is given up only then.
+func pump(ctx context.Context, end context.CancelFunc, s clientStream, class Class, out Intake, acks *ackQueue) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel()
+	defer end()
 	wg.Go(func() { acks.run(ctx, s) })
 	for {
 		m, err := s.Recv()
@@ -91,8 +90,13 @@ func pump(ctx context.Context, s clientStream, class Class, out Intake, acks *ac
 	}
 }
 
+// maxAnswers is how many answers may wait for a plugin to read them (ours: a plugin that reads has a handful; these take
+// 2 MiB at most, with their reasons).
+const maxAnswers = 8192
+
 // ackQueue turns decisions, which come in order from the spool's writer, into cumulative acknowledgements. Neighbours
-// with the same outcome are joined, so it holds few entries.
+// that were kept are joined, so it holds few entries; a plugin whose batches are all refused and that does not read
+// why is cut off at maxAnswers.
 type ackQueue struct {
 	wake    chan struct{}
 	credit  int64
@@ -112,9 +116,12 @@ type ackRun struct {
 	err     error
 }
 
-// expect notes a batch of n bytes and refuses a plugin that sends more than it has credit for: what is not decided lies
-// in the core's memory.
+// expect notes a batch of n bytes and refuses a plugin that sends more than it has credit for, or that does not read its
+// answers: both lie in the core's memory.
 func (q *ackQueue) expect(n int64) (func(error), error) {
+	if waiting := q.waiting(); waiting > maxAnswers {
+		return nil, &Error{Code: CodeRefused, Detail: fmt.Sprintf("the receiver does not read its answers, %d wait", waiting)}
+	}
 	if p := q.pending.Add(n); p > q.credit && p > n {
 		return nil, &Error{Code: CodeRefused, Detail: fmt.Sprintf("the receiver sent %d bytes with a credit of %d", p, q.credit)}
 	}
@@ -137,6 +144,12 @@ func (q *ackQueue) decided(err error) {
 	case q.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (q *ackQueue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.queue)
 }
 
 func (q *ackQueue) take() []ackRun {
