@@ -3,6 +3,7 @@ package hostile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,6 +50,9 @@ func fileAttacks() []Attack {
 		{Name: "file/replace-granted", Want: append(unwritable(), unix.EBUSY, unix.EXDEV), try: replaceGranted, Alone: true},
 		{Name: "file/device-node", Want: []syscall.Errno{unix.EPERM, unix.EACCES}, Needs: Root, try: deviceNode},
 		{Name: "file/block-device-node", Want: []syscall.Errno{unix.EPERM, unix.EACCES}, Needs: Root, try: blockNode},
+		{Name: "file/set-user-id", Want: refused(), try: setUserID},
+		{Name: "file/set-user-id-at-birth", Want: refused(), try: bornSetUserID},
+		{Name: "file/set-user-id-directory", Want: refused(), try: bornDirectory},
 		{Name: "file/by-handle", Want: refused(), Needs: Root, try: byHandle},
 		{Name: "file/open-descriptors", Want: []syscall.Errno{unix.EBADF}, try: strangeDescriptors, Uncontrolled: "a test process has files open"},
 	}
@@ -64,8 +68,10 @@ func reading(path string) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	if _, err := f.Read(make([]byte, 1)); errors.Is(err, unix.EISDIR) {
-		_, err = f.ReadDir(1)
+	if _, err := f.Read(make([]byte, 1)); !errors.Is(err, unix.EISDIR) {
+		return nil
+	}
+	if _, err := f.ReadDir(1); !errors.Is(err, io.EOF) { // an empty one is read as well
 		return err
 	}
 	return nil
@@ -145,6 +151,53 @@ func blockNode(p Place) error {
 func makeNode(path string, kind uint32, device uint64) error {
 	defer unix.Unlink(path)                          //nolint:errcheck // it is not to be there
 	return unix.Mknod(path, kind|0o600, int(device)) //nolint:gosec // mknod(2) takes it as an int here
+}
+
+// specialMode is set-user-id, set-group-id and a program that all may execute: on the host such a file, with whatever
+// is in it, runs as the plugins' user, or as the gateway's own where there is no other.
+const specialMode = unix.S_ISUID | unix.S_ISGID | 0o755
+
+func setUserID(p Place) error {
+	path := filepath.Join(p.Granted, "set-user-id")
+	if err := writing(path); err != nil {
+		return errors.Join(errImpossible, err)
+	}
+	defer os.Remove(path) //nolint:errcheck // it is not to be of any use
+	return unix.Chmod(path, specialMode)
+}
+
+// bornSetUserID makes the file with that mode at once.
+func bornSetUserID(p Place) error {
+	path := filepath.Join(p.Granted, "born-set-user-id")
+	defer os.Remove(path) //nolint:errcheck // it is not to be there
+	fd, err := unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, specialMode)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // empty
+	return stillSpecial(fd)
+}
+
+// bornDirectory has the files in it belong to its group.
+func bornDirectory(p Place) error {
+	path := filepath.Join(p.Granted, "born-directory")
+	defer os.Remove(path) //nolint:errcheck // it is not to be there
+	if err := unix.Mkdir(path, 0o700); err != nil {
+		return errors.Join(errImpossible, err)
+	}
+	return unix.Chmod(path, unix.S_ISGID|0o700)
+}
+
+// stillSpecial says no where the kernel, or a filter, made the file without.
+func stillSpecial(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return unix.EPERM
+	}
+	return nil
 }
 
 // byHandle opens a file by its number, past all directories (open_by_handle_at(2)).

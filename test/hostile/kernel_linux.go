@@ -20,7 +20,7 @@ func kernelAttacks() []Attack {
 		{Name: "kernel/message-queue", Want: refused(), try: calling(unix.SYS_MSGGET, 0, 0o1600)},   // IPC_PRIVATE, IPC_CREAT
 		{Name: "kernel/log", Want: refused(), Needs: Root, try: calling(unix.SYS_SYSLOG, 10, 0, 0)}, // SYSLOG_ACTION_SIZE_BUFFER
 		{Name: "kernel/watch-files", Want: refused(), try: inotify},
-		{Name: "kernel/terminal-ioctl", Want: refused(), try: calling(unix.SYS_IOCTL, controlFile, unix.TIOCINQ)},
+		{Name: "kernel/terminal-ioctl", Want: refused(), try: onControl(unix.SYS_IOCTL, unix.TIOCOUTQ)},
 		{Name: "kernel/32-bit-calls", Want: []syscall.Errno{Killed}, Alone: true, try: compat32},
 		{Name: "kernel/x32-calls", Want: []syscall.Errno{unix.EPERM, unix.ENOSYS, Killed}, Alone: true, try: x32, Uncontrolled: "kernels are mostly built without them"},
 	}

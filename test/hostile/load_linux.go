@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +25,7 @@ const (
 	LoadDisk        = "disk"         // fills the granted directory
 	LoadFiles       = "files"        // thousands of files in the granted directory
 	LoadSocketFiles = "socket-files" // the same in the directory of its socket
+	LoadSocketDisk  = "socket-disk"  // fills the disk through it
 	LoadDeepTree    = "deep-tree"    // directories in directories in the directory of its socket
 	LoadStop        = "stop"         // stops itself
 	LoadCrash       = "crash"        // writes to address 0 where Go does not catch it
@@ -31,20 +33,21 @@ const (
 	LoadHang        = "hang"         // Run ignores that it is to end
 	LoadDescriptors = "descriptors"  // opens all it may
 	LoadPass        = "pass"         // passes descriptors to the core that it did not ask for
+	LoadInFlight    = "in-flight"    // keeps descriptors on their way, of which a user may have only so many
 )
 
 // Loads lists them.
 func Loads() []string {
 	return []string{
-		LoadForks, LoadThreads, LoadMemory, LoadProcessor, LoadLog, LoadDisk, LoadFiles, LoadSocketFiles, LoadDeepTree,
-		LoadStop, LoadCrash, LoadExit, LoadHang, LoadDescriptors, LoadPass,
+		LoadForks, LoadThreads, LoadMemory, LoadProcessor, LoadLog, LoadDisk, LoadFiles, LoadSocketFiles, LoadSocketDisk, LoadDeepTree,
+		LoadStop, LoadCrash, LoadExit, LoadHang, LoadDescriptors, LoadPass, LoadInFlight,
 	}
 }
 
 // Bounds of the loads: more than any limit in use, and not enough to hurt the machine where there is no limit.
 const (
 	mostChildren = 2000
-	mostThreads  = 2000
+	mostThreads  = 500
 	mostMemory   = 1 << 30  // bytes
 	mostDisk     = 64 << 20 // bytes
 	mostFiles    = 5000
@@ -70,6 +73,8 @@ func load(ctx context.Context, name string, p Place) error {
 		return makeFiles(p.Granted)
 	case LoadSocketFiles:
 		return makeFiles(os.Getenv(socketDir))
+	case LoadSocketDisk:
+		return fill(ctx, filepath.Join(os.Getenv(socketDir), "filler"))
 	case LoadDeepTree:
 		return deepTree(os.Getenv(socketDir))
 	case LoadStop:
@@ -84,6 +89,8 @@ func load(ctx context.Context, name string, p Place) error {
 		return openAll()
 	case LoadPass:
 		return passDescriptors()
+	case LoadInFlight:
+		return keepInFlight()
 	}
 	return fmt.Errorf("%w: no load %q", errImpossible, name)
 }
@@ -230,11 +237,35 @@ func passDescriptors() error {
 		return err
 	}
 	defer unix.Close(dir) //nolint:errcheck // a directory
+	control, err := controlSocket()
+	if err != nil {
+		return err
+	}
 	rights := unix.UnixRights(dir, dir, dir, dir, dir, dir, dir, dir)
 	for i := range 100 {
-		if err := unix.Sendmsg(controlFile, []byte{0xff, byte(i)}, rights, nil, unix.MSG_DONTWAIT); err != nil {
+		if err := unix.Sendmsg(int(control), []byte{0xff, byte(i)}, rights, nil, unix.MSG_DONTWAIT); err != nil {
 			return fmt.Errorf("after %d messages: %w", i, err)
 		}
 	}
 	return nil
 }
+
+// keepInFlight sends itself descriptors that it never takes in, until the kernel says that the user has too many on
+// their way (unix(7), ETOOMANYREFS). It holds them until it ends.
+func keepInFlight() error {
+	rights := unix.UnixRights(slices.Repeat([]int{0}, maxRights)...)
+	for sent := 0; ; {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		for err == nil {
+			if err = unix.Sendmsg(fds[0], []byte{1}, rights, nil, unix.MSG_DONTWAIT); err == nil {
+				sent += maxRights
+			}
+		}
+		if !errors.Is(err, unix.EAGAIN) { // else this pair is full
+			return fmt.Errorf("after %d descriptors: %w", sent, err)
+		}
+	}
+}
+
+// maxRights is how many descriptors one message carries (unix(7), SCM_MAX_FD).
+const maxRights = 253

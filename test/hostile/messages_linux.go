@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"unsafe"
@@ -9,8 +10,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controlFile is the descriptor of the control socket (sdk/control.Descriptor).
-const controlFile = 3
+// controlSocket finds the plugin's end of the control socket: the only one of its type. The sdk has moved it from where
+// it was inherited.
+func controlSocket() (uintptr, error) {
+	for fd := range 256 {
+		kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+		if err == nil && kind == unix.SOCK_SEQPACKET {
+			return uintptr(fd), nil //nolint:gosec // not negative
+		}
+	}
+	return 0, fmt.Errorf("%w: no control socket", errImpossible)
+}
+
+// onControl makes a system call whose first argument is the control socket.
+func onControl(number uintptr, args ...uintptr) func(Place) error {
+	return func(Place) error {
+		fd, err := controlSocket()
+		if err != nil {
+			return err
+		}
+		_, err = call(number, append([]uintptr{fd}, args...)...)
+		return err
+	}
+}
 
 // messageAttacks try to reach sockets of the host, and what a control socket can carry.
 func messageAttacks() []Attack {

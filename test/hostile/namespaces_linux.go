@@ -20,7 +20,7 @@ func namespaceAttacks() []Attack {
 		{Name: "namespace/clone-user", Want: refused(), Alone: true, try: cloning(unix.CLONE_NEWUSER)},
 		{Name: "namespace/clone-network", Want: refused(), Alone: true, Needs: Namespace, try: cloning(unix.CLONE_NEWNET)},
 		{Name: "namespace/clone3", Want: missing(), Alone: true, try: clone3},
-		{Name: "namespace/enter-by-descriptor", Want: refused(), try: calling(unix.SYS_SETNS, controlFile, 0)},
+		{Name: "namespace/enter-by-descriptor", Want: refused(), try: onControl(unix.SYS_SETNS, 0)},
 		{Name: "namespace/enter-that-of-the-core", Want: []syscall.Errno{unix.ENOENT, unix.EPERM}, Alone: true, Needs: Root, try: enterCore, Uncontrolled: "its own is entered without effect"},
 		{Name: "namespace/mount", Want: refused(), Alone: true, Needs: Namespace, try: func(p Place) error {
 			return unix.Mount("none", p.Granted, "tmpfs", 0, "")

@@ -78,15 +78,35 @@ func executeAsImage(p Place) error {
 		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // only read
-	if err := unix.Dup3(fd, image, 0); err != nil {
-		return errors.Join(errImpossible, err)
+	restore, err := replaceAt(fd, image)
+	if err != nil {
+		return err
 	}
-	defer unix.Close(image) //nolint:errcheck // only read
+	defer restore()
 	var empty [1]byte
 	argv := [2]*byte{&empty[0], nil}
 	_, err = call(unix.SYS_EXECVEAT, image, uintptr(unsafe.Pointer(&empty[0])), uintptr(unsafe.Pointer(&argv[0])), //nolint:gosec // execveat(2)
 		uintptr(unsafe.Pointer(&argv[1])), unix.AT_EMPTY_PATH) //nolint:gosec // likewise
 	return err
+}
+
+// replaceAt puts a descriptor in the place of another, which restore puts back.
+func replaceAt(fd, at int) (restore func(), err error) {
+	old, err := unix.FcntlInt(uintptr(at), unix.F_DUPFD_CLOEXEC, 0) //nolint:gosec // a descriptor
+	if err != nil && !errors.Is(err, unix.EBADF) {
+		return nil, errors.Join(errImpossible, err)
+	}
+	if err := unix.Dup3(fd, at, 0); err != nil {
+		return nil, errors.Join(errImpossible, err)
+	}
+	return func() {
+		if old < 0 {
+			_ = unix.Close(at)
+			return
+		}
+		_ = unix.Dup3(old, at, unix.O_CLOEXEC)
+		_ = unix.Close(old)
+	}, nil
 }
 
 // mapWritten maps a file of its own as code.

@@ -109,9 +109,13 @@ func interfacesByIoctl(Place) error {
 
 // namespaceOfControl asks a socket that the core has made for the core's network namespace (ioctl_ns(2)).
 func namespaceOfControl(Place) error {
-	fd, err := call(unix.SYS_IOCTL, controlFile, unix.SIOCGSKNS)
+	control, err := controlSocket()
+	if err != nil {
+		return err
+	}
+	fd, err := call(unix.SYS_IOCTL, control, unix.SIOCGSKNS)
 	if err == nil {
-		_ = unix.Close(int(fd))
+		_ = unix.Close(int(fd)) //nolint:gosec // a descriptor
 	}
 	return err
 }
