@@ -2,9 +2,8 @@ package pluginhost
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,25 +16,36 @@ import (
 // and what it is granted.
 func (p *process) sandboxFor(grants []sandbox.Path) (*sandbox.Spec, error) {
 	g := p.ground
-	dir, err := p.socketDir()
-	if err != nil {
-		return nil, err
+	own := sandbox.Path{Target: sandbox.SocketDir, Use: sandbox.Sockets}
+	if !g.has(sandbox.EmptyRoot) {
+		dir, err := p.socketDir()
+		if err != nil {
+			return nil, err
+		}
+		own = sandbox.Path{Source: dir, Target: dir, Use: sandbox.Sockets}
 	}
-	if g.otherUser() {
-		if err := os.Lchown(dir, g.identity.uid, g.identity.gid); err != nil {
-			return nil, fmt.Errorf("socket directory: %w", err)
+	paths := append([]sandbox.Path{own}, p.image.libraries...)
+	return g.spec(p.name, append(paths, grants...), p.host.cfg.Sandbox.Limits.withDefaults()), nil
+}
+
+// environment is what go-plugin wants it to be, with the socket's directory as the plugin sees it and the limits.
+func (p *process) environment() []string {
+	env := slices.Clone(p.env)
+	for i, v := range env {
+		if strings.HasPrefix(v, socketDirKey) && p.ground.has(sandbox.EmptyRoot) {
+			env[i] = socketDirKey + sandbox.SocketDir
 		}
 	}
-	paths := []sandbox.Path{{Source: dir, Target: dir, Use: sandbox.Sockets}}
-	paths = append(append(paths, p.image.libraries...), grants...)
-	return g.spec(p.name, paths, p.host.cfg.Sandbox.Limits.withDefaults()), nil
+	return append(env, p.host.cfg.Sandbox.Limits.withDefaults().environment()...)
 }
+
+// socketDirKey is go-plugin's.
+const socketDirKey = "PLUGIN_UNIX_SOCKET_DIR="
 
 // socketDir is the directory that go-plugin has made for this process alone.
 func (p *process) socketDir() (string, error) {
-	const key = "PLUGIN_UNIX_SOCKET_DIR="
 	for _, v := range p.env {
-		dir, ok := strings.CutPrefix(v, key)
+		dir, ok := strings.CutPrefix(v, socketDirKey)
 		if ok && strings.HasPrefix(dir, p.host.cfg.RuntimeDir+"/") {
 			return filepath.Clean(dir), nil
 		}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
+	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
@@ -23,8 +23,16 @@ func (p *process) PluginToHost(network, address string) (string, string, error) 
 	if err != nil {
 		return "", "", err
 	}
-	if !strings.HasPrefix(path, dir+"/") {
-		return "", "", fmt.Errorf("listens on %s, which is not below %s", excerpt(path), dir)
+	if p.ground.has(sandbox.EmptyRoot) {
+		dir = sandbox.SocketDir
+	}
+	if filepath.Dir(path) != dir {
+		return "", "", fmt.Errorf("listens on %s, which is not in %s", excerpt(path), dir)
+	}
+	if p.ground.has(sandbox.EmptyRoot) {
+		if p.sockets, err = p.errand.answer(); err != nil {
+			return "", "", err
+		}
 	}
 	p.socket = path
 	return network, path, nil
@@ -42,8 +50,7 @@ func (p *process) dialOptions() []grpc.DialOption {
 
 // dial connects to the plugin and makes sure that it is the plugin that listens there.
 func (p *process) dial(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", p.socket)
+	c, err := p.reach(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("plugin socket: %w", err)
 	}
@@ -57,6 +64,28 @@ func (p *process) dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	return u, nil
+}
+
+// reach connects to the socket: by its path, or, as a plugin with an empty root has made it there, by the descriptor of
+// the directory. The kernel keeps that number ours while Control runs.
+func (p *process) reach(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	if p.sockets == nil {
+		return d.DialContext(ctx, "unix", p.socket)
+	}
+	raw, err := p.sockets.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var c net.Conn
+	var derr error
+	err = raw.Control(func(fd uintptr) {
+		c, derr = d.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", fd, filepath.Base(p.socket)))
+	})
+	if err == nil {
+		err = derr
+	}
+	return c, err
 }
 
 // checkPeer compares the process that listens (unix(7), SO_PEERCRED) with the one that was started.

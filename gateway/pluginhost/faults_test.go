@@ -23,7 +23,7 @@ func TestStartFaults(t *testing.T) {
 		{"stdout-flood", "on standard output before it served"},
 		{"stdout-version", `speaks contract version "99", this gateway version 1`},
 		{"stdout-tcp", `listens on "tcp", only unix sockets are allowed`},
-		{"stdout-elsewhere", `listens on "/run/other.sock", which is not below`},
+		{"stdout-elsewhere", `listens on "/run/other.sock", which is not in /socket`},
 		{"wrong-cookie", "These are not meant to be executed directly"},
 		{"panic-describe", `it ended while it was asked what it is (exit status 2); its last output: "panic: mock: describe`},
 		{"misnamed", `it says that it is "receiver" "other": the file has the wrong name`},

@@ -28,7 +28,7 @@ type Instance struct {
 	control   *control.Socket
 	process   *process
 	client    *plugin.Client
-	given     sync.Once // the image has been given back
+	given     sync.Once // what the process used has been given back
 }
 
 // Plugin is the plugin: an sdk.Receiver or an sdk.Sink, by kind.
@@ -71,7 +71,7 @@ func (i *Instance) Stop(ctx context.Context) error {
 	clean := func() {
 		defer close(done)
 		i.client.Kill() // has no deadline of its own; the process is dead, which ends all that it waits for
-		i.given.Do(func() { i.process.host.images.put(i.process.image) })
+		i.given.Do(i.process.giveBack)
 	}
 	if !i.process.host.spawn(clean) {
 		clean()

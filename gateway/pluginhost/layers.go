@@ -179,7 +179,12 @@ func (g *ground) try(h *Host) (sandbox.Report, error) {
 		}
 		return report, fmt.Errorf("pluginhost: try the sandbox: %w", err)
 	}
-	spec := g.spec("probe", nil, Limits{}.withDefaults())
+	defer send.drop()
+	paths := []sandbox.Path{{Target: sandbox.SocketDir, Use: sandbox.Sockets}}
+	if !g.has(sandbox.EmptyRoot) {
+		paths = nil
+	}
+	spec := g.spec("probe", paths, Limits{}.withDefaults())
 	spec.Probe = true
 	err = errors.Join(send.spec(spec), cmd.Wait())
 	if jerr := json.Unmarshal(out.Bytes(), &report); jerr != nil || (err != nil && report.Layer == "") {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +31,9 @@ type process struct {
 	log       *pluginLog
 	hello     *greeting
 	cmd       *exec.Cmd
+	errand    *errand       // with the shim
 	socket    string        // set by PluginToHost
+	sockets   *os.File      // the directory of it, where it is not the host's; set by PluginToHost
 	ended     chan struct{} // closed when the process is reaped and its output has been read
 
 	mu        sync.Mutex    // guards what follows
@@ -74,11 +75,10 @@ func (p *process) Start(context.Context) error {
 }
 
 // command is the shim's. What becomes of it is sent by the errand.
-func (p *process) command(stdout, stderr *os.File) (*exec.Cmd, errand, error) {
+func (p *process) command(stdout, stderr *os.File) (*exec.Cmd, *errand, error) {
 	h := p.host
 	cmd := exec.CommandContext(context.Background(), h.cfg.Shim[0], h.cfg.Shim[1:]...) //nolint:gosec // our own program
-	cmd.Env = append(slices.Clone(p.env), h.cfg.Sandbox.Limits.withDefaults().environment()...)
-	cmd.Dir = "/"
+	cmd.Env, cmd.Dir = p.environment(), "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr // standard input is /dev/null
 	cmd.SysProcAttr = p.ground.attributes()
 	send, err := order(cmd, p.control, p.image.file)
@@ -101,7 +101,7 @@ func (p *process) launch(stdout, stderr *os.File) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cmd = cmd
+	p.cmd, p.errand = cmd, send
 	err = errors.New("killed before it was started")
 	if p.killed == "" {
 		err = p.host.startOnThread(cmd)
@@ -136,6 +136,7 @@ func (p *process) watch(outR, errR *os.File) {
 	_ = errR.SetReadDeadline(deadline)
 	wg.Wait()
 	_ = errR.Close()
+	p.errand.drop()
 	close(p.ended)
 	p.host.untrack(p)
 }
@@ -172,6 +173,14 @@ func (p *process) kill(reason string) {
 	}
 	if p.pid != 0 {
 		p.destroy()
+	}
+}
+
+// giveBack releases what outlives the process for the sake of the connections to it.
+func (p *process) giveBack() {
+	p.host.images.put(p.image)
+	if p.sockets != nil {
+		_ = p.sockets.Close()
 	}
 }
 

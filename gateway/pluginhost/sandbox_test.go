@@ -368,7 +368,7 @@ func FuzzLibraries(f *testing.F) {
 	})
 }
 
-// TestSocketDirectories: of the runtime directory each plugin sees its own socket's directory only.
+// TestSocketDirectories: a plugin makes its socket in a place of its own and sees nothing of the runtime directory.
 func TestSocketDirectories(t *testing.T) {
 	s := newSite(t, "ok", "other")
 	for _, name := range []string{"ok", "other"} {
@@ -377,7 +377,7 @@ func TestSocketDirectories(t *testing.T) {
 		if err != nil {
 			t.Skip("its mounts cannot be read here: ", err)
 		}
-		if n := strings.Count(string(raw), "/plugin-dir"); n != 2 { // where it comes from and where it is
+		if strings.Contains(string(raw), "/plugin-dir") || strings.Count(string(raw), " /socket ") != 1 {
 			t.Errorf("%s sees:\n%s", name, raw)
 		}
 	}

@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"syscall"
@@ -23,7 +24,7 @@ const (
 // becomes the plugin. args are those behind Config.Shim: none. It returns only when it fails, with the exit status; the
 // reason is on standard error. (A probe returns also when all is well, with 0, and reports on standard output.)
 //
-// It expects the control socket on descriptor 3, the sealed image on 4 and a pipe with its orders on 5, and leaves 0
+// It expects the control socket on descriptor 3, the sealed image on 4 and a socket with its orders on 5, and leaves 0
 // to 3 open.
 func Shim(args []string) int {
 	runtime.LockOSThread() // what confines belongs to the thread that executes
@@ -56,9 +57,24 @@ func orders(args []string) (*sandbox.Spec, error) {
 	if _, err := unix.FcntlInt(sandbox.Orders, unix.F_GETFD, 0); err != nil {
 		return nil, errNotForPeople
 	}
-	pipe := os.NewFile(sandbox.Orders, "orders")
-	defer pipe.Close() //nolint:errcheck // only read
-	return sandbox.Receive(pipe)
+	// Not closed: the answer goes there. It closes with execution.
+	return sandbox.Receive(descriptor(sandbox.Orders))
+}
+
+// descriptor reads from an inherited descriptor that stays as it is.
+type descriptor int
+
+// Read is read(2).
+func (d descriptor) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(d), p)
+		switch {
+		case err == nil && n == 0:
+			return 0, io.EOF
+		case !errors.Is(err, unix.EINTR):
+			return max(n, 0), err
+		}
+	}
 }
 
 var errNotForPeople = errors.New("this command is the gateway's own, it is not for people")

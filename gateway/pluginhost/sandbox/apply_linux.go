@@ -13,7 +13,7 @@ import (
 const (
 	Control = 3 // the control socket, which the plugin keeps; its other end is the gateway's
 	Image   = 4 // the program
-	Orders  = 5 // the Spec
+	Orders  = 5 // a stream socket: the Spec comes, the socket directory goes
 )
 
 // Apply confines the calling thread, which must be locked to its goroutine and must execute the plugin next. The error

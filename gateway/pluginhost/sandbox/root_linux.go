@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,13 +21,13 @@ func enterRoot(s *Spec) error {
 	}
 	trees := make([]int, 0, len(s.Paths))
 	for _, p := range s.Paths { // while the host's root is still there
-		tree, err := cloneTree(p)
+		tree, err := treeOf(s, p)
 		if err != nil {
 			return err
 		}
 		trees = append(trees, tree)
 	}
-	root, err := newTmpfs()
+	root, err := newTmpfs([][2]string{{"size", "64k"}, {"nr_inodes", "4096"}, {"mode", "0755"}})
 	if err != nil {
 		return err
 	}
@@ -43,6 +44,26 @@ func enterRoot(s *Spec) error {
 		return fmt.Errorf("read-only: %w", err)
 	}
 	return nil
+}
+
+// treeOf returns the mount that is to be at a path.
+func treeOf(s *Spec, p Path) (int, error) {
+	if p.Source != "" {
+		return cloneTree(p)
+	}
+	// A file that is made, removed and made again as a socket, and what lies around it.
+	options := [][2]string{{"size", "64k"}, {"nr_inodes", "16"}, {"mode", "0700"}}
+	if s.UID != Stay && s.GID != Stay {
+		options = append(options, [2]string{"uid", strconv.Itoa(s.UID)}, [2]string{"gid", strconv.Itoa(s.GID)})
+	}
+	tree, err := newTmpfs(options)
+	if err != nil || s.Probe {
+		return tree, err
+	}
+	if err := unix.Sendmsg(Orders, []byte{0}, unix.UnixRights(tree), nil, unix.MSG_NOSIGNAL); err != nil {
+		return -1, fmt.Errorf("tell the gateway of the socket directory: %w", err)
+	}
+	return tree, nil
 }
 
 // openPath opens a path on the way to which there is no symbolic link (openat2(2), Linux 5.6).
@@ -80,14 +101,14 @@ func cloneTree(p Path) (int, error) {
 	return tree, nil
 }
 
-// newTmpfs makes the new root. It holds mount points only.
-func newTmpfs() (int, error) {
+// newTmpfs makes a file system in memory, not attached anywhere yet.
+func newTmpfs(options [][2]string) (int, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("tmpfs: %w", err)
 	}
 	defer unix.Close(fs) //nolint:errcheck // the mount has its own reference
-	for _, option := range [][2]string{{"size", "64k"}, {"nr_inodes", "4096"}, {"mode", "0755"}} {
+	for _, option := range options {
 		if err := unix.FsconfigSetString(fs, option[0], option[1]); err != nil {
 			return -1, fmt.Errorf("tmpfs: %s: %w", option[0], err)
 		}

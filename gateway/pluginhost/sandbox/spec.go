@@ -38,7 +38,7 @@ type Spec struct {
 
 // Path is a file or directory of the host that appears inside.
 type Path struct {
-	Source string // on the host: absolute, without symbolic links
+	Source string // on the host: absolute, without symbolic links; "" = a small file system of its own, for Sockets
 	Target string // inside: absolute
 	Use    Use
 }
@@ -50,13 +50,17 @@ type Use string
 const (
 	Read    Use = "read"    // a file, or a directory with all below it
 	Write   Use = "write"   // a directory: make, change and delete regular files and directories
-	Sockets Use = "sockets" // a directory: make a unix socket
+	Sockets Use = "sockets" // a directory: make a unix socket; see SocketDir
 	Library Use = "library" // a file with code that the program is linked with
 )
 
+// SocketDir is where a plugin that has an empty root makes its socket: a file system of a few entries, which ends with
+// it. The host gets a descriptor of it as the answer to the Spec.
+const SocketDir = "/socket"
+
 // Bounds of a Spec.
 const (
-	maxSpec  = 60 << 10 // bytes of JSON: below a pipe's 64 KiB (pipe(7)), so that sending never blocks
+	maxSpec  = 60 << 10 // bytes of JSON: below what a unix socket takes at once (net.core.wmem_default, 208 KiB)
 	maxPaths = 256
 )
 
@@ -75,7 +79,7 @@ func (s *Spec) Encode() ([]byte, error) {
 	return raw, nil
 }
 
-// Receive reads a Spec until the end of the pipe.
+// Receive reads a Spec until the end of what is sent.
 func Receive(r io.Reader) (*Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxSpec+1))
 	if err != nil {
