@@ -22,9 +22,10 @@ const (
 	// flowsMost bounds the flows of one program. Ours: 64 flows are some
 	// 1500 instructions of the 4096 that every kernel takes.
 	flowsMost = 64
-	// frameAt is where the program keeps the headers on its stack, keyAt the
-	// key of the counter.
-	frameAt = -64
+	// frameAt is where the program keeps the headers on its stack, so that
+	// the network header lies at a multiple of 4; keyAt the key of the
+	// counter.
+	frameAt = -62
 	keyAt   = -72
 )
 
@@ -144,7 +145,7 @@ func load(bytes int32, short string) asm.Instructions {
 // differs jumps when what lies at an offset is something else.
 func differs(at int, want int32, size asm.Size, to string) asm.Instructions {
 	return asm.Instructions{
-		asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at), size), //nolint:gosec // within the 64 bytes
+		asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at), size), //nolint:gosec // within the 62 bytes
 		asm.JNE.Imm(asm.R0, want, to),
 	}
 }
@@ -155,7 +156,7 @@ func differsBytes(at int, want []byte, to string) asm.Instructions {
 	for i := 0; i < len(want); i += 4 {
 		word := int32(binary.NativeEndian.Uint32(want[i:])) //nolint:gosec // the bits count
 		code = append(code,
-			asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at+i), asm.Word), //nolint:gosec // within the 64 bytes
+			asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at+i), asm.Word), //nolint:gosec // within the 62 bytes
 			asm.JNE.Imm32(asm.R0, word, to))
 	}
 	return code

@@ -138,7 +138,7 @@ func readHook(b []byte, hook, priority *uint32, device *string) error {
 }
 
 func readRule(found map[chainKey]*chainState, names map[string]rule, family uint8, attrs []byte) error {
-	key, table, word, dropped, comment := chainKey{family: family}, "", "?", uint64(0), ""
+	key, table, word, dropped, comment := chainKey{family: family}, "", foreign, uint64(0), ""
 	err := eachAttr(attrs, func(a *netlink.AttributeDecoder) {
 		switch a.Type() {
 		case unix.NFTA_RULE_TABLE:

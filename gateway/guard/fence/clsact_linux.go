@@ -15,8 +15,6 @@ const (
 	filterFirst = 1
 	// filterHandle is theirs: with it a filter is replaced in place.
 	filterHandle = 1
-	// foreign stands for what is none of our programs.
-	foreign = "?"
 )
 
 func (d direction) parent() uint32 {

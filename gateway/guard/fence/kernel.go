@@ -5,6 +5,9 @@ import (
 	"net/netip"
 )
 
+// foreign stands for what is none of our programs or rules.
+const foreign = "?"
+
 // kernel is what the fence is built in. read changes nothing; do carries out
 // one change, or one group of changes that belong together.
 type kernel interface {

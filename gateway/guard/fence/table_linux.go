@@ -73,8 +73,14 @@ func (t *Table) File() (*os.File, error) {
 	return file, nil
 }
 
-// Close lets go of the socket; the tables go with its last descriptor.
-func (t *Table) Close() error { return t.nf.file.Close() }
+// Close lets go of the socket; the tables go with its last descriptor. Closing
+// again does nothing.
+func (t *Table) Close() error {
+	if err := t.nf.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("guard: fence: table: %w", err)
+	}
+	return nil
+}
 
 // mine checks that both tables are there and belong to the socket.
 func (t *Table) mine() error {
