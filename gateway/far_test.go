@@ -305,7 +305,7 @@ func TestAnEmptySpareOfTheReceiveNode(t *testing.T) {
 	r.send(t, numbered(0, 20)...)
 	r.waitFor(t, "a.txt", numbered(0, 20))
 	stop()
-	for _, lost := range []string{"far", "a.txt", "b.txt"} {
+	for _, lost := range []string{"far", "out"} {
 		if err := os.RemoveAll(filepath.Join(r.state, lost)); err != nil {
 			t.Fatal(err)
 		}
@@ -518,7 +518,7 @@ func TestAReceiveNodeRestoredFromABackup(t *testing.T) {
 	}
 	stop()
 	restore()
-	for _, file := range []string{"a.txt", "b.txt"} { // the services got new disks, too
+	for _, file := range []string{"out/a.txt", "out/b.txt"} { // the services got new disks, too
 		if err := os.Remove(filepath.Join(r.state, file)); err != nil {
 			t.Fatal(err)
 		}
@@ -548,7 +548,7 @@ func TestAFullFarSpoolIsNamedAndAResendMakesItGood(t *testing.T) {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			full := withoutB(strings.Replace(r.text("hold"), "path = \"a.txt\"", "path = \"a.txt\"\n    fault = \"hold\"", 1))
+			full := withoutB(strings.Replace(r.text("hold"), "path = \"out/a.txt\"", "path = \"out/a.txt\"\n    fault = \"hold\"", 1))
 			full = strings.Replace(full, "  receive {\n", "  receive {\n    when_full = \""+policy+"\"\n", 1)
 			full = strings.Replace(full, "node \"far\" {\n", "node \"far\" {\n  spool {\n    max_size = \"16MiB\"\n    segment_size = \"4MiB\"\n  }\n", 1)
 			stop := r.run(t, full)

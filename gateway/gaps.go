@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"time"
 
@@ -12,9 +13,11 @@ import (
 	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/diode/ledger"
 	"github.com/sluice-gateway/sluice/diode/pairing"
+	"github.com/sluice-gateway/sluice/diode/recv"
 	"github.com/sluice-gateway/sluice/diode/report"
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/hcl/config"
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 // receivingLink finds the end of a link that ends on this node. The error says where the other end is.
@@ -193,7 +196,7 @@ func (l *link) pairingOf(key uint32) int {
 }
 
 // AcceptSender lets a sender in whose state went back.
-func (g *Gateway) AcceptSender(_ context.Context, name, who string) (console.Acceptance, error) {
+func (g *Gateway) AcceptSender(ctx context.Context, name, who string) (console.Acceptance, error) {
 	l, err := g.receivingLink(name)
 	if err != nil {
 		return console.Acceptance{}, err
@@ -202,11 +205,18 @@ func (g *Gateway) AcceptSender(_ context.Context, name, who string) (console.Acc
 	if r == nil {
 		return console.Acceptance{}, console.Errorf(console.CodeNotNow, "%s does not run: see sluice diode doctor %s", name, name)
 	}
+	if err := g.noteFor(ctx, auditlog.Entry{What: auditlog.AcceptSender, Object: "diode " + name}); err != nil {
+		return console.Acceptance{}, err
+	}
+	began := g.acceptNearLog(name)
 	a, err := r.AcceptSender(name)
+	if errors.Is(err, recv.ErrNoneRefused) && began {
+		return console.Acceptance{Link: name, AuditLog: true}, nil
+	}
 	if err != nil {
 		return console.Acceptance{}, acceptError(name, l.diode.From, err)
 	}
-	out := console.Acceptance{Link: name, Session: a.Session, Was: a.Floor, Floor: a.Session}
+	out := console.Acceptance{Link: name, AuditLog: began, Session: a.Session, Was: a.Floor, Floor: a.Session}
 	if i := l.pairingOf(a.Key); i >= 0 {
 		out.Pairing = l.pairings[i].Pairing
 	}

@@ -11,8 +11,10 @@ import (
 
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/gateway/guard"
+	"github.com/sluice-gateway/sluice/gateway/guard/warden"
 	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/hcl/config"
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 	"github.com/sluice-gateway/sluice/internal/reserve"
 )
 
@@ -34,7 +36,14 @@ type Gateway struct {
 	ready    atomic.Bool
 	vitals   atomic.Pointer[[]byte] // what the next heartbeat says of this node
 
+	audit  *auditlog.Log
+	warden *warden.Client // nil: no interface of the node needs a fence
+	leave  func() error   // ends the connection to the warden, which goes on
+
 	measuring sync.Mutex // held while the disk is measured
+
+	forceMu sync.Mutex // guards inForce
+	inForce *inForce
 
 	mu       sync.Mutex // guards warnings
 	warnings []string
@@ -63,16 +72,15 @@ func (g *Gateway) open(ctx context.Context) error {
 	if err := privateDir(g.opts.nodeDir()); err != nil {
 		return fmt.Errorf("state directory %s: %w", g.opts.nodeDir(), err)
 	}
-	gd, err := guard.New(guard.Options{Policy: GuardPolicy(g.opts.Plan, g.opts.Node, time.Now()), Log: g.log})
-	if err != nil {
+	if err := g.openGuard(ctx); err != nil {
 		return err
 	}
-	g.guard = gd
-	for _, step := range []func() error{g.openRoom, g.openSendLinks, g.openReceivers, g.openReceiveLinks, g.openLeftovers, g.openSinks} {
+	for _, step := range []func() error{g.openAudit, g.openRoom, g.openSendLinks, g.openReceivers, g.openReceiveLinks, g.openLeftovers, g.openSinks} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
+	var err error
 	g.console, err = console.Listen(ctx, Socket(g.opts.StateDir, g.opts.Node), g.Status, g.control()...)
 	return err
 }
@@ -82,7 +90,7 @@ func (g *Gateway) open(ctx context.Context) error {
 func (g *Gateway) Run(ctx context.Context) error {
 	live, stopAll := context.WithCancel(context.WithoutCancel(ctx))
 	var base, outlets, inlets sync.WaitGroup
-	errs := make(chan error, 4+len(g.links)+len(g.groups)+len(g.sinks)+len(g.receives)) // one each
+	errs := make(chan error, 5+len(g.links)+len(g.groups)+len(g.sinks)+len(g.receives)) // one each
 	run := func(wg *sync.WaitGroup, c context.Context, f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(c); err != nil && c.Err() == nil {
@@ -93,6 +101,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	run(&base, live, g.guard.Run)
 	run(&base, live, g.console.Run)
 	run(&base, live, g.watchHealth)
+	run(&base, live, g.watchAudit)
 	outletCtx, stopOutlets := context.WithCancel(live)
 	for _, l := range g.links {
 		if l.start != nil {
@@ -182,6 +191,15 @@ func (g *Gateway) Close() error {
 	}
 	if g.console != nil {
 		errs = append(errs, g.console.Close())
+	}
+	if g.leave != nil {
+		errs = append(errs, g.leave())
+	}
+	if g.audit != nil {
+		if g.inForce != nil {
+			g.note(auditlog.Entry{What: auditlog.Stop})
+		}
+		errs = append(errs, g.audit.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/diode/frame"
 	"github.com/sluice-gateway/sluice/gateway/spool"
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 const (
@@ -57,8 +58,10 @@ type near struct {
 	SpoolMiB int64  `json:"spool_mib"` // of all
 	Behind   uint64 `json:"behind"`    // records spooled and not yet sent
 	Warnings int    `json:"warnings"`
-	Plugins  int    `json:"plugins"` // of receivers
-	Running  int    `json:"running"` // of those
+	// Audit is the newest entry of the node's audit log: the far side notices when the log is cut.
+	Audit   auditlog.Head `json:"audit"`
+	Plugins int           `json:"plugins"` // of receivers
+	Running int           `json:"running"` // of those
 	// Receivers have the state of each plugin, as far as there is room; those that do not run come first.
 	Receivers map[string]string `json:"receivers,omitempty"`
 	More      int               `json:"more,omitempty"` // receivers left out
@@ -74,7 +77,7 @@ func (g *Gateway) health() []byte {
 	digest := g.opts.Plan.Config.Digest()
 	n := near{
 		Node: g.opts.Node, Version: g.opts.Version, Config: hex.EncodeToString(digest[:digestShown]),
-		Guard: g.guard.Snapshot().State, Spool: string(spool.StateOK), Warnings: warnings,
+		Guard: g.guard.Snapshot().State, Spool: string(spool.StateOK), Warnings: warnings, Audit: g.audit.Head(),
 	}
 	for _, o := range g.origins {
 		n.addSpool(o)

@@ -44,6 +44,7 @@ func (g *Gateway) pairings(side pairing.Side, d *config.Diode) ([]pairing.File, 
 	if err != nil {
 		return nil, err
 	}
+	g.pairingUsed(d.Name, f.Pairing, f.Fingerprint)
 	if side == pairing.Send || d.PreviousPairing == "" {
 		return []pairing.File{f}, nil
 	}

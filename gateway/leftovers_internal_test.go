@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,6 +27,9 @@ func testGateway(t *testing.T, sinks ...config.Sink) *Gateway {
 		view: config.NodeView{Node: &node}, log: quiet(), origins: map[string]*origin{},
 	}
 	t.Cleanup(func() { _ = g.Close() })
+	if err := errors.Join(privateDir(g.opts.nodeDir()), g.openAudit()); err != nil {
+		t.Fatal(err)
+	}
 	return g
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/gateway/pluginhost"
-	"github.com/sluice-gateway/sluice/gateway/spool"
 	"github.com/sluice-gateway/sluice/hcl/config"
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 // site has two nodes on the loopback interface, a receiver, a diode and two sinks. PORT, LINK and FAULT are replaced.
@@ -60,13 +60,13 @@ route "all" {
 sink "keep" "a" {
   node = node.far
   config {
-    path = "a.txt"
+    path = "out/a.txt"
   }
 }
 sink "keep" "b" {
   node = node.far
   config {
-    path  = "b.txt"
+    path  = "out/b.txt"
     fault = "FAULT"
   }
 }
@@ -246,7 +246,7 @@ func numbered(from, to int) []string {
 // arrived returns the lines that a sink has written.
 func (r *rig) arrived(t *testing.T, file string) []string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(r.state, file))
+	b, err := os.ReadFile(filepath.Join(r.state, "out", file))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestASecondGatewayOnTheSameStateIsRefused(t *testing.T) {
 	for _, node := range []string{"near", "far"} {
 		opts.Node = node
 		g, err := gateway.New(t.Context(), opts)
-		if !errors.Is(err, spool.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		if !errors.Is(err, auditlog.ErrBusy) || !strings.Contains(err.Error(), "runs already") {
 			t.Errorf("%s: %v", node, err)
 		}
 		if g != nil {

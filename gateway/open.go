@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -37,7 +38,7 @@ func (g *Gateway) openReceivers() error {
 		}
 		log := g.log.With("receiver", Label(conf.Address))
 		g.receives = append(g.receives, &receiver{
-			conf: conf, label: Label(conf.Address), part: p, origin: o, setup: setup, log: log,
+			conf: conf, label: Label(conf.Address), part: p, origin: o, setup: setup, log: log, runs: g.pluginRuns,
 			relay: relay.New(grantsOf(conf, p), guardSockets{g.guard}, log),
 		})
 	}
@@ -113,7 +114,7 @@ func (g *Gateway) openSinks() error {
 		label := Label(v.Sink.Address)
 		log := g.log.With("sink", label)
 		g.sinks = append(g.sinks, &sink{
-			conf: v.Sink, label: label, part: p, takes: labels(v.Receivers), cursors: cursors, setup: setup, log: log,
+			conf: v.Sink, label: label, part: p, takes: labels(v.Receivers), cursors: cursors, setup: setup, log: log, runs: g.pluginRuns,
 			letters: &deadLetters{path: filepath.Join(g.opts.nodeDir(), "dead-letter", label+".ndjson")},
 			relay:   relay.New(relay.Grants{Component: label, Connect: v.Sink.Connect}, guardSockets{g.guard}, log),
 		})
@@ -139,10 +140,14 @@ func (g *Gateway) cursorsOf(sink string) ([]*spool.Cursor, error) {
 // setupBase makes the component's private directory and looks up its certificates.
 func (g *Gateway) setupBase(address string, p part) (setupBase, error) {
 	b := setupBase{stateDir: filepath.Join(g.opts.nodeDir(), "plugin", Label(address)), rootDir: g.opts.StateDir}
-	if err := privateDir(b.stateDir); err != nil {
+	// The host of plugins gives it to their user, so its mode is no longer ours once it is there.
+	err := os.MkdirAll(b.stateDir, 0o700)
+	if err != nil {
 		return b, fmt.Errorf("%s: %w", address, err)
 	}
-	var err error
+	if b.grants, err = g.grants(address, p, b.stateDir); err != nil {
+		return b, err
+	}
 	b.certificates, err = certificatesFor(filepath.Join(g.opts.nodeDir(), "certificates"), g.opts.Node, p.schema, p.body)
 	if err != nil {
 		return b, fmt.Errorf("%s: %w", address, err)

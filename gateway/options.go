@@ -17,6 +17,9 @@ type Options struct {
 	StateDir string // root of all state; the node's own lies in <StateDir>/<Node>
 	Version  string
 	Host     *pluginhost.Host
+	// Warden is the socket of the guard's privileged half. Empty: WardenSocket, if the policy names an interface beside
+	// loopback; else none is needed.
+	Warden string
 	// BothEnds says that this process runs both ends of every diode, so that it may make missing pairings.
 	BothEnds bool
 	Log      *slog.Logger
@@ -36,6 +39,14 @@ func (o Options) check() error {
 		return errors.New("gateway: no logger")
 	}
 	return nil
+}
+
+// warden is the socket of the guard's privileged half.
+func (o Options) warden() string {
+	if o.Warden != "" {
+		return o.Warden
+	}
+	return WardenSocket(o.StateDir, o.Node)
 }
 
 // nodeDir is where a node keeps what is its own.

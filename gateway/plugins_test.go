@@ -31,7 +31,7 @@ type body struct {
 
 func schemaOf() sdk.Schema {
 	return sdk.Schema{Attributes: []sdk.Attribute{
-		{Name: "path", Type: sdk.TypeString, Doc: "File to write."}, {Name: "fault", Type: sdk.TypeString, Doc: "What goes wrong."},
+		{Name: "path", Type: sdk.TypeString, Format: sdk.FormatOutput, Doc: "File to write."}, {Name: "fault", Type: sdk.TypeString, Doc: "What goes wrong."},
 	}}
 }
 

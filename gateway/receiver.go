@@ -27,6 +27,7 @@ type receiver struct {
 	relay  *relay.Relay
 	setup  setupBase
 	log    *slog.Logger
+	runs   func(component, version, sha256 string) // a program was started
 
 	counts receiverCounts
 	plugin atomic.Pointer[pluginhost.State]
@@ -37,6 +38,7 @@ type setupBase struct {
 	stateDir, rootDir string
 	body              json.RawMessage // with secrets in place: for the plugin alone
 	certificates      map[string]sdk.Certificate
+	grants            []pluginhost.Grant // what the plugin sees of the disk
 }
 
 func grantsOf(r *config.Receiver, p part) relay.Grants {
@@ -49,8 +51,11 @@ func grantsOf(r *config.Receiver, p part) relay.Grants {
 // component is how the plugin host supervises the receiver.
 func (r *receiver) component() pluginhost.Component {
 	return pluginhost.Component{
-		Kind: sdk.KindReceiver, Name: r.conf.Plugin, Label: r.label, Run: r.run,
-		State: func(s pluginhost.State) { r.plugin.Store(&s) },
+		Kind: sdk.KindReceiver, Name: r.conf.Plugin, Label: r.label, Run: r.run, Grants: r.setup.grants,
+		State: func(s pluginhost.State) {
+			r.plugin.Store(&s)
+			r.runs(r.label, s.Version, s.SHA256)
+		},
 	}
 }
 

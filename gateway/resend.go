@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/diode/report"
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/gateway/spool"
+	"github.com/sluice-gateway/sluice/internal/auditlog"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
@@ -53,6 +54,12 @@ func (g *Gateway) Resend(ctx context.Context, r console.ResendRequest) (console.
 	out.Seconds = float64(out.Bytes) * 8 * l.wireShare() / float64(max(out.RateBits, 1))
 	if r.DryRun {
 		return out, nil
+	}
+	err = g.noteFor(ctx, auditlog.Entry{
+		What: auditlog.Resend, Object: "diode " + r.Link, Detail: fmt.Sprintf("%d batches, %d records, %d bytes", out.Batches, out.Records, out.Bytes),
+	})
+	if err != nil {
+		return console.Resend{}, err
 	}
 	return out, l.queue(parts, r.Who, out)
 }

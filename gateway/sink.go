@@ -28,6 +28,7 @@ type sink struct {
 	letters *deadLetters
 	setup   setupBase
 	log     *slog.Logger
+	runs    func(component, version, sha256 string) // a program was started
 
 	counts  sinkCounts
 	plugin  atomic.Pointer[pluginhost.State]
@@ -45,8 +46,11 @@ type sinkCounts struct {
 
 func (s *sink) component() pluginhost.Component {
 	return pluginhost.Component{
-		Kind: sdk.KindSink, Name: s.conf.Plugin, Label: s.label, Run: s.run,
-		State: func(st pluginhost.State) { s.plugin.Store(&st) },
+		Kind: sdk.KindSink, Name: s.conf.Plugin, Label: s.label, Run: s.run, Grants: s.setup.grants,
+		State: func(st pluginhost.State) {
+			s.plugin.Store(&st)
+			s.runs(s.label, st.Version, st.SHA256)
+		},
 	}
 }
 

@@ -23,7 +23,7 @@ func (g *Gateway) Status() console.Status {
 	g.mu.Unlock()
 	st := console.Status{
 		Node: g.opts.Node, Site: g.opts.Plan.Config.Site, Version: g.opts.Version, PID: os.Getpid(), Started: g.started.UTC(),
-		Ready: g.Ready(), Guard: g.guardStatus(), Exceptions: g.exceptions(time.Now()), Warnings: warnings,
+		Ready: g.Ready(), Guard: g.guardStatus(), Exceptions: g.exceptions(time.Now()), Warnings: warnings, Audit: g.audit.Head(),
 		Receivers: []console.Receiver{}, Spools: []console.Spool{}, Links: []console.Link{}, Sinks: []console.Sink{},
 	}
 	for _, r := range g.receives {
@@ -35,21 +35,14 @@ func (g *Gateway) Status() console.Status {
 		}
 	}
 	for _, l := range g.links {
-		st.Links = append(st.Links, l.status())
+		x := l.status()
+		x.Alarms = append(x.Alarms, g.nearLogAlarm(l.diode.Name)...)
+		st.Links = append(st.Links, x)
 	}
 	for _, s := range g.sinks {
 		st.Sinks = append(st.Sinks, s.status())
 	}
 	return st
-}
-
-func (g *Gateway) guardStatus() console.Guard {
-	snap := g.guard.Snapshot()
-	out := console.Guard{State: snap.State, Interfaces: []console.Interface{}}
-	for _, d := range snap.Decisions {
-		out.Interfaces = append(out.Interfaces, console.Interface{Name: d.Name, MAC: d.MAC, Up: d.Up, Role: d.Role.String(), Reason: d.Reason})
-	}
-	return out
 }
 
 func spoolStatus(origin, class string, st spool.Stats) console.Spool {
@@ -79,7 +72,7 @@ func pluginStatus(s *pluginhost.State) console.Plugin {
 	}
 	return console.Plugin{
 		Status: s.Status, PID: s.PID, Version: s.Version, SHA256: s.SHA256, Restarts: s.Restarts, LastError: s.LastError,
-		Since: s.Since.UTC(), Confinement: s.Confinement,
+		Since: s.Since.UTC(), Confinement: s.Confinement, Missing: s.Missing,
 	}
 }
 

@@ -42,17 +42,24 @@ func loadConfig(dir string) (*config.Config, config.Problems) {
 	return cfg, problems
 }
 
-// newHost makes a plugin host whose shim is this binary.
-func newHost(dirs []string, runtimeDir string, log *slog.Logger) (*pluginhost.Host, error) {
-	return pluginhost.New(pluginhost.Config{Dirs: dirs, RuntimeDir: runtimeDir, Shim: []string{"/proc/self/exe", shimVerb}, Log: log})
+// shimCommand makes this binary the shim.
+func shimCommand() []string { return []string{"/proc/self/exe", shimVerb} }
+
+// newHost makes a plugin host that only asks plugins what they are.
+func newHost(dirs []string, runtimeDir string, exempt *gateway.Exemptions) (*pluginhost.Host, error) {
+	return pluginhost.New(pluginhost.Config{
+		Dirs: dirs, RuntimeDir: runtimeDir, Shim: shimCommand(), Log: slog.New(slog.DiscardHandler),
+		Sandbox: pluginhost.Sandbox{Exempt: exempt.Sandbox},
+	})
 }
 
 // checkConfig loads a configuration and checks it with its plugins.
-func checkConfig(ctx context.Context, dir, node string, h *pluginhost.Host) (*gateway.Plan, config.Problems) {
+func checkConfig(ctx context.Context, dir, node string, h *pluginhost.Host, exempt *gateway.Exemptions) (*gateway.Plan, config.Problems) {
 	cfg, problems := loadConfig(dir)
 	if cfg == nil || problems.HasErrors() {
 		return nil, problems
 	}
+	exempt.Use(cfg)
 	plan, more := gateway.Check(ctx, cfg, h, node)
 	return plan, append(problems, more...)
 }
@@ -84,12 +91,13 @@ func validateCommand() *cobra.Command {
 				return err
 			}
 			defer os.RemoveAll(runtimeDir) //nolint:errcheck // a temporary directory
-			h, err := newHost(pluginDirs(plugins), runtimeDir, slog.New(slog.DiscardHandler))
+			exempt := &gateway.Exemptions{}
+			h, err := newHost(pluginDirs(plugins), runtimeDir, exempt)
 			if err != nil {
 				return err
 			}
 			defer h.Close() //nolint:errcheck // nothing is left running
-			_, problems := checkConfig(cmd.Context(), dir, "", h)
+			_, problems := checkConfig(cmd.Context(), dir, "", h, exempt)
 			if err := show(cmd.OutOrStdout(), problems, asJSON); err != nil {
 				return err
 			}

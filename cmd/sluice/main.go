@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-gateway/sluice/gateway/guard/warden"
 	"github.com/sluice-gateway/sluice/gateway/pluginhost"
 )
 
@@ -30,8 +31,16 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == shimVerb {
 		os.Exit(pluginhost.Shim(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == warden.KeeperVerb {
+		os.Exit(warden.Keep(os.Args[2:]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	if len(os.Args) > 1 && os.Args[1] == warden.Verb {
+		code := warden.Main(ctx, os.Args[2:], os.Stderr)
+		stop()
+		os.Exit(code)
+	}
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	os.Exit(exitCode(err))

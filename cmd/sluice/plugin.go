@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/pluginhost"
 	"github.com/sluice-gateway/sluice/hcl/schema"
 )
@@ -23,7 +23,7 @@ func pluginCommand() *cobra.Command {
 				return err
 			}
 			defer os.RemoveAll(runtimeDir) //nolint:errcheck // a temporary directory
-			h, err := newHost(pluginDirs(dir), runtimeDir, slog.New(slog.DiscardHandler))
+			h, err := newHost(pluginDirs(dir), runtimeDir, &gateway.Exemptions{})
 			if err != nil {
 				return err
 			}

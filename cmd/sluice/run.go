@@ -23,6 +23,7 @@ import (
 type runOptions struct {
 	config, node, state, plugins string
 	logFormat, logLevel          string
+	warden                       string
 	allNodes                     bool
 }
 
@@ -47,6 +48,7 @@ func runCommand() *cobra.Command {
 	f.StringVar(&o.plugins, "plugins", "", "directory with plugins, searched first")
 	f.StringVar(&o.logFormat, "log-format", zlog.Text, "log format: text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "least level logged: debug, info, warn or error")
+	f.StringVar(&o.warden, "warden", "", "socket of the guard's warden (default: below the state directory; a node that is started as root starts it)")
 	f.BoolVar(&o.allNodes, "all-nodes", false, "run all nodes of the configuration in this process, to try it out")
 	return cmd
 }
@@ -71,16 +73,45 @@ func run(cmd *cobra.Command, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	host, err := newHost(pluginDirs(o.plugins), filepath.Join(o.state, "run", hostDirName(o)), log)
+	if err := stepDown(cmd.Context(), o, log); err != nil {
+		return err
+	}
+	exempt := &gateway.Exemptions{}
+	host, err := pluginhost.New(hostConfig(o, exempt, log))
 	if err != nil {
 		return err
 	}
 	defer host.Close() //nolint:errcheck // the process ends
-	plan, nodes, err := planFor(cmd, o, host, log)
+	plan, nodes, err := planFor(cmd, o, host, exempt, log)
 	if err != nil {
 		return err
 	}
 	return runNodes(cmd, o, plan, nodes, host, log)
+}
+
+// hostConfig is the plugin host of a daemon. Its limits are those of the node, when it is one.
+func hostConfig(o runOptions, exempt *gateway.Exemptions, log *slog.Logger) pluginhost.Config {
+	return pluginhost.Config{
+		Dirs: pluginDirs(o.plugins), RuntimeDir: filepath.Join(o.state, "run", hostDirName(o)), Shim: shimCommand(), Log: log,
+		Sandbox: pluginhost.Sandbox{Exempt: exempt.Sandbox, Limits: limitsOf(o)},
+	}
+}
+
+// limitsOf reads the limits of plugins from the configuration. One that cannot be read is refused by who reads it next.
+func limitsOf(o runOptions) pluginhost.Limits {
+	cfg, _ := loadConfig(o.config)
+	if cfg == nil {
+		return pluginhost.Limits{}
+	}
+	nodes, err := chooseNodes(cfg, o)
+	if err != nil || len(nodes) == 0 {
+		return pluginhost.Limits{}
+	}
+	n, err := cfg.FindNode(nodes[0])
+	if err != nil {
+		return pluginhost.Limits{}
+	}
+	return pluginhost.Limits{Memory: n.Sandbox.Memory, PIDs: int(n.Sandbox.Processes), CPU: n.Sandbox.CPUs}
 }
 
 // hostDirName keeps the sockets of two nodes apart that run from one state directory.
@@ -92,11 +123,12 @@ func hostDirName(o runOptions) string {
 }
 
 // planFor checks the configuration. An exception that has ended closes its component and nothing else.
-func planFor(cmd *cobra.Command, o runOptions, h *pluginhost.Host, log *slog.Logger) (*gateway.Plan, []string, error) {
+func planFor(cmd *cobra.Command, o runOptions, h *pluginhost.Host, exempt *gateway.Exemptions, log *slog.Logger) (*gateway.Plan, []string, error) {
 	cfg, problems := loadConfig(o.config)
 	if cfg == nil || problems.HasErrors() {
 		return nil, nil, showAll(cmd, problems)
 	}
+	exempt.Use(cfg)
 	nodes, err := chooseNodes(cfg, o)
 	if err != nil {
 		return nil, nil, err
@@ -158,7 +190,7 @@ func runNodes(cmd *cobra.Command, o runOptions, plan *gateway.Plan, nodes []stri
 	var err error
 	for _, n := range nodes {
 		g, nerr := gateway.New(ctx, gateway.Options{
-			Plan: plan, Node: n, StateDir: o.state, Version: version, Host: host, BothEnds: len(nodes) > 1, Log: log,
+			Plan: plan, Node: n, StateDir: o.state, Version: version, Host: host, Warden: o.warden, BothEnds: len(nodes) > 1, Log: log,
 		})
 		if nerr != nil {
 			err = fmt.Errorf("node %s: %w", n, nerr)

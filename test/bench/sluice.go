@@ -82,7 +82,7 @@ sink "file" "records" {
   node = node.far
 
   config {
-    path        = "records.ndjson"
+    path        = "out/records.ndjson"
     rotate_size = "1TiB"
   }
 }
@@ -114,7 +114,7 @@ func startSluice(ctx context.Context, l *lab) (*side, error) {
 	}
 	near, far := filepath.Join(dir, "n"), filepath.Join(dir, "f")
 	s := &side{
-		name: "sluice", dir: dir, output: filepath.Join(far, "records.ndjson"),
+		name: "sluice", dir: dir, output: filepath.Join(far, "out", "records.ndjson"),
 		tls: fmt.Sprintf("127.0.0.1:%d", ports[0]), udp: fmt.Sprintf("127.0.0.1:%d", ports[1]),
 	}
 	conf, err := writeSite(dir, map[string]any{"TLS": ports[0], "UDP": ports[1], "Link": ports[2], "Rate": l.linkRate})
