@@ -73,7 +73,7 @@ func verify(t *testing.T, dir string, kept ...auditlog.Head) auditlog.Report {
 }
 
 func TestTheChainGoesOnOverRestarts(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", auditlog.DirName)
+	dir := filepath.Join(t.TempDir(), "a", "audit")
 	at := time.Date(2026, 11, 24, 1, 2, 3, 4, time.FixedZone("", 3600))
 	digest := strings.Repeat("ab", 32)
 	first := auditlog.Entry{
@@ -424,7 +424,7 @@ func TestWhatRootWritesBelongsToTheNode(t *testing.T) {
 	if err := os.Chown(node, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(node, auditlog.DirName)
+	dir := filepath.Join(node, "audit")
 	fill(t, dir, 1)
 	for _, path := range []string{dir, newest(t, dir)} {
 		st, err := os.Stat(path)

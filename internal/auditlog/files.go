@@ -15,9 +15,6 @@ import (
 	"strings"
 )
 
-// DirName is the log's directory in a node's directory.
-const DirName = "audit"
-
 const (
 	filePrefix = "audit-"
 	fileSuffix = ".jsonl"
