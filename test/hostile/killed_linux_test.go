@@ -30,7 +30,7 @@ func TestCoreKilled(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(base, "plugins"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	install(t, filepath.Join(base, "plugins"), attacker)
+	install(t, filepath.Join(base, "plugins"), "receiver-"+attacker)
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
 	cmd.Env = append(os.Environ(), hostVariable+"="+base)
 	in, err := cmd.StdinPipe()

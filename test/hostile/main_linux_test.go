@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-gateway/sluice/gateway/pluginhost"
+	sinkfile "github.com/sluice-gateway/sluice/plugins/sink-file"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/test/hostile"
 )
@@ -30,7 +31,8 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && os.Args[1] == "plugin-exec":
 		os.Exit(pluginhost.Shim(os.Args[2:]))
 	case os.Getenv(sdk.Handshake().MagicCookieKey) != "":
-		playPlugin(strings.TrimPrefix(filepath.Base(os.Args[0]), "sluice-receiver-"))
+		_, name, _ := strings.Cut(strings.TrimPrefix(filepath.Base(os.Args[0]), "sluice-"), "-")
+		playPlugin(name)
 		os.Exit(0)
 	case os.Getenv(controlVariable) != "":
 		playControl(os.Getenv(controlVariable))
@@ -48,15 +50,17 @@ func TestMain(m *testing.M) {
 }
 
 func playPlugin(name string) {
-	if name == hostile.SteadyName {
+	switch {
+	case name == hostile.SteadyName:
 		sdk.Serve(hostile.NewSteady())
-		return
-	}
-	if strings.HasPrefix(name, "raw-") {
+	case name == sinkFile:
+		sdk.Serve(sinkfile.New())
+	case strings.HasPrefix(name, "raw-"):
 		_, _ = fmt.Fprintln(os.Stderr, hostile.ServeRaw(name))
 		os.Exit(1)
+	default:
+		sdk.Serve(hostile.New(name))
 	}
-	sdk.Serve(hostile.New(name))
 }
 
 // playControl tries attacks and prints their outcomes, one in a line.

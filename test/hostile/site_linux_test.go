@@ -59,7 +59,8 @@ func newSite(t *testing.T, box pluginhost.Sandbox) *site {
 	t.Helper()
 	base := newBase(t)
 	s := &site{place: furnish(t, base), log: &logBuffer{}, heard: &counter{}}
-	install(t, filepath.Join(base, "plugins"), hostile.SteadyName, attacker, hostile.RawHuge, hostile.RawUnread, hostile.RawBeyond)
+	install(t, filepath.Join(base, "plugins"), "receiver-"+hostile.SteadyName, "receiver-"+attacker, "sink-"+sinkFile,
+		"receiver-"+hostile.RawHuge, "receiver-"+hostile.RawUnread, "receiver-"+hostile.RawBeyond)
 	h, err := pluginhost.New(pluginhost.Config{
 		Dirs: []string{filepath.Join(base, "plugins")}, RuntimeDir: s.place.Runtime, Shim: []string{"/proc/self/exe", "plugin-exec"},
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Sandbox: box,
@@ -176,7 +177,7 @@ func serveDatagrams(t *testing.T, name string) {
 	t.Cleanup(func() { _ = c.Close(); wg.Wait() })
 }
 
-// install copies this test binary, which an ordinary user may not reach where it lies, as a plugin of each name.
+// install copies this test binary, which an ordinary user may not reach where it lies, as plugins of each kind and name.
 func install(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	src, err := os.Open("/proc/self/exe")
@@ -184,7 +185,7 @@ func install(t *testing.T, dir string, names ...string) {
 		t.Fatal(err)
 	}
 	defer src.Close() //nolint:errcheck // only read
-	first := filepath.Join(dir, "sluice-receiver-"+names[0])
+	first := filepath.Join(dir, "sluice-"+names[0])
 	dst, err := os.OpenFile(first, os.O_WRONLY|os.O_CREATE, 0o755) //nolint:gosec // a program
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func install(t *testing.T, dir string, names ...string) {
 		t.Fatal(err)
 	}
 	for _, n := range names[1:] {
-		if err := os.Link(first, filepath.Join(dir, "sluice-receiver-"+n)); err != nil {
+		if err := os.Link(first, filepath.Join(dir, "sluice-"+n)); err != nil {
 			t.Fatal(err)
 		}
 	}

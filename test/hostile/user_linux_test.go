@@ -21,7 +21,7 @@ func TestAsOrdinaryUser(t *testing.T) {
 	if err := os.Chown(dir, ordinaryUser, ordinaryUser); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run=^(TestAttacks|TestLoads|TestLinksAreNotFollowed|TestSwappedFile|TestStopped|TestCoreKilled)$", "-test.count=1"}
+	args := []string{"-test.run=^(TestAttacks|TestLoads|TestLinksAreNotFollowed|TestSwappedFile|TestStopped|TestCoreKilled|TestOrdinaryPlugin)$", "-test.count=1"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
