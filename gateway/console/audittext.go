@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
@@ -14,12 +15,17 @@ func AuditText(w io.Writer, entries []auditlog.Entry) error {
 		p.line("no such entry")
 	}
 	for _, e := range entries {
-		p.line("%d\t%s\t%s\t%s\t%s\t%s", e.Seq, stamp(e.At), clean(e.What), clean(e.Object), clean(e.Who.String()), clean(e.Detail))
-		if e.Before != "" || e.After != "" {
-			p.line("\t\t\tbefore %s, after %s", short(e.Before), short(e.After))
-		}
+		p.line("%d\t%s\t%s\t%s\t%s\t%s", e.Seq, stamp(e.At), clean(e.What), clean(e.Object), clean(e.Who.String()), clean(detailText(e)))
 	}
 	return p.flush()
+}
+
+// detailText is what an entry says, and from which state to which it led.
+func detailText(e auditlog.Entry) string {
+	if e.Before == "" && e.After == "" {
+		return e.Detail
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s (before %s, after %s)", e.Detail, short(e.Before), short(e.After)))
 }
 
 // shortDigest is how many digits tell two configurations apart.
