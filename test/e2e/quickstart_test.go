@@ -132,7 +132,7 @@ func showsStatus(t *testing.T, q *quickstart) {
 			}
 		}
 	}
-	if received != total || len(plant.Receivers) != 3 || len(plant.Exceptions) != 2 {
+	if received != total || len(plant.Receivers) != 3 || len(plant.Exceptions) != 3 {
 		t.Errorf("%d records received, %d in the file; %d receivers, %d exceptions", received, total, len(plant.Receivers), len(plant.Exceptions))
 	}
 	if s := dmz.Sinks[0]; s.Name != "file.records" || s.Delivery != "written" || s.Plugin.Status != "running" {
