@@ -60,6 +60,7 @@ func attacks(config string) map[string]func() error {
 		all["read outside"] = func() error { _, err := os.ReadFile(c.Outside); return err }
 		all["write what is to read"] = func() error { return os.WriteFile(c.Readable, nil, 0o600) }
 		all["a trap"] = func() error { return os.Symlink("/etc/shadow", filepath.Join(c.Writable, "trap")) }
+		all["set-user-id"] = func() error { return os.Chmod(c.Writable, 0o750|os.ModeSetuid) }
 		all["run a file of its own"] = func() error { return runOwn(c.Writable) }
 		all["ok: read"] = func() error { _, err := os.ReadFile(c.Readable); return err }
 		all["ok: write"] = func() error { return writeAll(c.Writable) }

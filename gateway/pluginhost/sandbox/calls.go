@@ -30,11 +30,11 @@ func plain() []string {
 		"timerfd_create", "timerfd_settime", "timerfd_gettime", "alarm", "pause", "wait4", "waitid",
 		"poll", "ppoll", "select", "pselect6",
 		// Descriptors and files. Where files are is the empty root's and landlock's matter.
-		"openat", "openat2", "open", "creat", "close_range", "lseek", "fstat", "newfstatat", "stat", "lstat", "statx", "fstatfs", "statfs",
+		"close_range", "lseek", "fstat", "newfstatat", "stat", "lstat", "statx", "fstatfs", "statfs",
 		"access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64", "getdents", "getcwd", "chdir", "fchdir",
 		"ftruncate", "truncate", "fallocate", "fadvise64", "readahead", "fsync", "fdatasync", "sync_file_range", "flock",
 		"mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat", "renameat2", "link", "linkat",
-		"chmod", "fchmod", "fchmodat", "utimensat", "umask", "pipe", "pipe2", "dup", "dup2", "dup3",
+		"utimensat", "umask", "pipe", "pipe2", "dup", "dup2", "dup3",
 		// Who am I.
 		"getpid", "gettid", "getppid", "getpgrp", "getpgid", "getsid", "getuid", "geteuid", "getgid", "getegid",
 		"getresuid", "getresgid", "getgroups", "getrlimit", "getrusage", "getpriority", "capget", "sysinfo", "uname",
@@ -47,7 +47,7 @@ func plain() []string {
 // later are calls for which a C library has a second way that it takes only when the kernel says that it does not
 // know them (ENOSYS); their second ways are judged by their own arguments.
 func later() []string {
-	return []string{"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
+	return []string{"clone3", "openat2", "fchmodat2", "io_uring_setup", "io_uring_enter", "io_uring_register"}
 }
 
 // check is a condition on one argument of a system call: argument & mask is one of the values.
@@ -79,7 +79,16 @@ const (
 // checked are the calls that are allowed with some arguments only. self is the process's own number.
 func checked(self uint64) []rule {
 	unixOnly := check{0, low, []uint64{unix.AF_UNIX}}
+	// A file that runs as its owner would be a way for other users of the host to become the plugin's user, which
+	// without root is the gateway's.
+	plainMode := func(arg uint32) []check { return []check{{arg, unix.S_ISUID | unix.S_ISGID, []uint64{0}}} }
 	return []rule{
+		{"openat", plainMode(3)},
+		{"open", plainMode(2)},
+		{"creat", plainMode(1)},
+		{"chmod", plainMode(1)},
+		{"fchmod", plainMode(1)},
+		{"fchmodat", plainMode(2)},
 		// A stream to nowhere: connect is not there. A datagram socket could send to a name.
 		{"socket", []check{unixOnly, {1, low &^ sockFlags, []uint64{unix.SOCK_STREAM, unix.SOCK_SEQPACKET}}}},
 		{"socketpair", []check{unixOnly, {1, low &^ sockFlags, []uint64{unix.SOCK_STREAM, unix.SOCK_SEQPACKET}}}},

@@ -61,7 +61,12 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"read", nil, yes},
 		{"futex", nil, yes},
-		{"openat", nil, yes},
+		{"openat", []uint64{0xffffff9c, 0xc000010000, unix.O_CREAT | unix.O_RDWR, 0o666}, yes},
+		{"openat", []uint64{0xffffff9c, 0xc000010000, unix.O_CREAT | unix.O_RDWR, 0o4755}, no},
+		{"openat2", nil, what},
+		{"fchmod", []uint64{3, 0o1777}, yes},
+		{"fchmod", []uint64{3, 0o2755}, no},
+		{"fchmodat", []uint64{3, 0xc000010000, 0o4755}, no},
 		{"socket", []uint64{unix.AF_UNIX, unix.SOCK_STREAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK, 0}, yes},
 		{"socket", []uint64{unix.AF_UNIX, unix.SOCK_DGRAM, 0}, no},
 		{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM, 0}, no},
