@@ -39,7 +39,9 @@ type application struct {
 
 func (a *application) run() error {
 	var err error
-	if a.now, err = a.kernel.read(a.look(a.plan)); err != nil {
+	// What stands may still be that of the last plan.
+	both := Plan{Targets: slices.Concat(a.plan.Targets, a.Fence.plan.Targets), Allowed: a.plan.Allowed, Ports: a.plan.Ports, Shut: a.plan.Shut}
+	if a.now, err = a.kernel.read(a.look(both)); err != nil {
 		return err
 	}
 	general := errors.Join(a.dropStale(), a.input())
@@ -144,7 +146,7 @@ func (a *application) lower() {
 				was = a.takeOver(t)
 				a.fenced[t.Index] = was
 			}
-			fresh := !was.based || was.target.Role != t.Role || !a.silenced(t)
+			fresh := !was.based || was.target.Role != t.Role || !a.silenced(was.target) && !a.silenced(t)
 			was.target = t
 			if !fresh {
 				return nil

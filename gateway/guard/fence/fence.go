@@ -133,7 +133,7 @@ func (f *Fence) look(p Plan) look {
 	out := look{rules: p.everyRule(), settings: map[int][]setting{}}
 	for _, t := range p.Targets {
 		out.indexes = append(out.indexes, t.Index)
-		out.settings[t.Index] = t.quiet()
+		out.settings[t.Index] = append(out.settings[t.Index], t.quiet()...)
 		if !f.has.tc {
 			continue
 		}
