@@ -1,0 +1,122 @@
+package warden
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Spawn says how Start starts a warden.
+type Spawn struct {
+	Program string // to execute with the verb guard-warden; empty = this one
+	Socket  string // where it answers; its directory exists
+	State   string // its directory; made, with mode 0700, when it is not there
+	Node    string // the node's name, for messages
+	UID     int    // of the user beside 0 who may talk to it
+	Isolate bool   // the policy may ask for guard.Policy.Isolate
+}
+
+// Start starts a warden that outlives this process, in a session of its own,
+// and returns when it answers. What it logs goes to warden.log in its state
+// directory. It must be called by a process that has the privileges.
+func Start(ctx context.Context, s Spawn) error {
+	if err := os.MkdirAll(s.State, 0o700); err != nil {
+		return fmt.Errorf("guard: start the warden: %w", err)
+	}
+	path := filepath.Join(s.State, logFile)
+	log, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, privateMode)
+	if err != nil {
+		return fmt.Errorf("guard: start the warden: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	began, err := log.Seek(0, 2)
+	if err != nil {
+		return fmt.Errorf("guard: start the warden: %w", err)
+	}
+	program := s.Program
+	if program == "" {
+		program = ownProgram
+	}
+	args := []string{Verb, "--detach", "--socket", s.Socket, "--state", s.State, "--node", s.Node, "--uid", strconv.Itoa(s.UID)}
+	if s.Isolate {
+		args = append(args, "--isolate")
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = without(os.Environ(), serviceVariables())
+	cmd.SysProcAttr = detached()
+	cmd.Stderr = log
+	said, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("guard: start the warden: %w: %s", err, tail(path, began))
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(said)))
+	if err != nil {
+		return fmt.Errorf("guard: start the warden: %w", err)
+	}
+	if err := await(ctx, s.Socket, pid); err != nil {
+		return fmt.Errorf("guard: the warden was started and does not answer: %w: %s", err, tail(path, began))
+	}
+	return nil
+}
+
+// errEndedAtOnce says that the new process is gone already.
+var errEndedAtOnce = errors.New("it ended at once")
+
+// await polls until the process with that id answers at the socket.
+func await(ctx context.Context, socket string, pid int) error {
+	quiet := slog.New(slog.DiscardHandler)
+	for {
+		c, err := Dial(ctx, socket, quiet)
+		if err == nil {
+			_, _, err = c.first.receive()
+			c.Close()
+		}
+		if err == nil {
+			return nil
+		}
+		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			return errEndedAtOnce
+		}
+		if ctx.Err() != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
+		pause(ctx, answerEvery)
+	}
+}
+
+// tailBytes bounds what an error quotes of a log.
+const tailBytes = 2048
+
+// tail returns the end of what was written to a log since began.
+func tail(path string, began int64) string {
+	data, err := os.ReadFile(path)
+	if err != nil || began > int64(len(data)) {
+		return "its log cannot be read"
+	}
+	data = data[began:]
+	text := strings.TrimSpace(string(data[max(0, len(data)-tailBytes):]))
+	if text == "" {
+		return "it logged nothing"
+	}
+	return "its log ends: " + text
+}
+
+// detach starts this program again and leaves it alone: nobody of ours waits
+// for it, so it never stays behind as a zombie. It returns its process id.
+func detach(args []string) (int, error) {
+	cmd := exec.CommandContext(context.Background(), ownProgram)
+	cmd.Args = append([]string{os.Args[0], Verb}, args...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = detached()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	return cmd.Process.Pid, cmd.Process.Release()
+}
