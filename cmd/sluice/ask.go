@@ -17,6 +17,7 @@ import (
 // askOptions are the flags of all verbs that ask a node.
 type askOptions struct {
 	state, node string
+	warden      string // socket; only `sluice guard` has it
 	json        bool
 }
 
@@ -43,8 +44,7 @@ func (o *askOptions) print(cmd *cobra.Command, answer any, text func(io.Writer) 
 }
 
 // theNode is the one node that a verb is about which changes something.
-func (o *askOptions) theNode() (string, console.Client, error) {
-	nodes, err := nodesOf(o.state, o.node)
+func (o *askOptions) theNode(nodes []string, err error) (string, console.Client, error) {
 	if err != nil {
 		return "", console.Client{}, err
 	}
@@ -54,16 +54,24 @@ func (o *askOptions) theNode() (string, console.Client, error) {
 	return nodes[0], console.Client{Path: gateway.Socket(o.state, nodes[0])}, nil
 }
 
-// askAll asks all nodes, shows what those say that answer, and then says which do not.
-func askAll[T any](cmd *cobra.Command, o *askOptions, ask func(context.Context, console.Client) (T, error), text func(io.Writer, T) error) ([]T, error) {
+// askAll asks all nodes that run, shows what those say that answer, and then says which do not.
+func askAll[T any](cmd *cobra.Command, o *askOptions, ask func(context.Context, console.Client) (T, error), text func(io.Writer, T) error) error {
 	nodes, err := nodesOf(o.state, o.node)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	_, err = askEach(cmd, o, nodes, func(ctx context.Context, node string) (T, error) {
+		return ask(ctx, console.Client{Path: gateway.Socket(o.state, node)})
+	}, text)
+	return err
+}
+
+// askEach shows what is said for each of some nodes, and then for which nobody answers.
+func askEach[T any](cmd *cobra.Command, o *askOptions, nodes []string, ask func(context.Context, string) (T, error), text func(io.Writer, T) error) ([]T, error) {
 	var got []T
 	var errs []error
 	for _, n := range nodes {
-		v, err := ask(cmd.Context(), console.Client{Path: gateway.Socket(o.state, n)})
+		v, err := ask(cmd.Context(), n)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("node %s: %w", n, err))
 			continue

@@ -32,13 +32,13 @@ func auditCommand() *cobra.Command {
 	return cmd
 }
 
+// auditDir is where a node keeps its audit log.
+func (o *askOptions) auditDir(node string) string { return gateway.AuditDir(o.state, node) }
+
 // log finds the audit log of the node that is meant.
 func (o *askOptions) log() (node, dir string, err error) {
-	of := func(node string) string {
-		return filepath.Join(filepath.Dir(gateway.Socket(o.state, node)), auditlog.DirName)
-	}
 	if o.node != "" {
-		return o.node, of(o.node), nil
+		return o.node, o.auditDir(o.node), nil
 	}
 	entries, err := os.ReadDir(o.state)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +46,7 @@ func (o *askOptions) log() (node, dir string, err error) {
 	}
 	var nodes []string
 	for _, e := range entries {
-		if st, err := os.Stat(of(e.Name())); err == nil && st.IsDir() {
+		if st, err := os.Stat(o.auditDir(e.Name())); err == nil && st.IsDir() {
 			nodes = append(nodes, e.Name())
 		}
 	}
@@ -54,7 +54,7 @@ func (o *askOptions) log() (node, dir string, err error) {
 	case 0:
 		return "", "", fmt.Errorf("no node has an audit log in state directory %s: name its directory with --state", o.state)
 	case 1:
-		return nodes[0], of(nodes[0]), nil
+		return nodes[0], o.auditDir(nodes[0]), nil
 	}
 	return "", "", fmt.Errorf("several nodes have an audit log in %s: say which with --node: %s", o.state, strings.Join(nodes, ", "))
 }

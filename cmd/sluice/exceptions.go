@@ -32,8 +32,7 @@ func exceptionsCommand() *cobra.Command {
 			if dir != "" {
 				return o.writtenExceptions(cmd, dir)
 			}
-			_, err := askAll(cmd, &o, exceptionsOf, exceptionsText)
-			return err
+			return askAll(cmd, &o, exceptionsOf, exceptionsText)
 		},
 	}
 	o.flags(cmd, "node to ask (default: all that run)")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
 )
 
@@ -23,7 +24,8 @@ func guardCommand() *cobra.Command {
 			"nothing is accepted until an operator has found out why and resets it.",
 	}
 	o.flags(cmd, "node to ask (default: all that run)")
-	cmd.AddCommand(guardStatusCommand(&o), guardAuditCommand(&o), guardTestCommand(&o), guardResetCommand(&o))
+	cmd.PersistentFlags().StringVar(&o.warden, "warden", "", "`socket` of the warden, which is asked where the node does not run (default: where it usually is)")
+	cmd.AddCommand(guardStatusCommand(&o), guardAuditCommand(&o), guardTestCommand(&o), guardResetCommand(&o), guardReleaseCommand(&o))
 	return cmd
 }
 
@@ -33,7 +35,11 @@ func guardStatusCommand(o *askOptions) *cobra.Command {
 		Short: "Show interfaces, what stands before them, trips, and what was set right again",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := askAll(cmd, o, guardOf, func(w io.Writer, g nodeGuard) error { return console.GuardText(w, g.Node, g.Guard) })
+			nodes, err := o.guardedNodes()
+			if err != nil {
+				return err
+			}
+			_, err = askEach(cmd, o, nodes, o.guardOf, func(w io.Writer, g nodeGuard) error { return console.GuardText(w, g.Node, g.Guard) })
 			return err
 		},
 	}
@@ -45,9 +51,17 @@ type nodeGuard struct {
 	console.Guard
 }
 
-func guardOf(ctx context.Context, c console.Client) (nodeGuard, error) {
-	st, err := console.Fetch(ctx, c.Path)
-	return nodeGuard{st.Node, st.Guard}, err
+// guardOf asks the node, or its warden where it does not run.
+func (o *askOptions) guardOf(ctx context.Context, node string) (nodeGuard, error) {
+	st, err := console.Fetch(ctx, gateway.Socket(o.state, node))
+	if !isAway(err) {
+		return nodeGuard{node, st.Guard}, err
+	}
+	r, werr := o.wardenReport(ctx, node, false)
+	if werr != nil {
+		return nodeGuard{}, errors.Join(err, werr)
+	}
+	return nodeGuard{node, r.Guard}, nil
 }
 
 func guardAuditCommand(o *askOptions) *cobra.Command {
@@ -77,9 +91,21 @@ func guardTestCommand(o *askOptions) *cobra.Command {
 
 // guardTest shows the evidence of all nodes; a problem of one makes the exit code 1.
 func (o *askOptions) guardTest(cmd *cobra.Command, r console.GuardTestRequest) error {
-	got, err := askAll(cmd, o,
-		func(ctx context.Context, c console.Client) (console.GuardReport, error) { return c.GuardTest(ctx, r) },
-		console.GuardReportText)
+	nodes, err := o.guardedNodes()
+	if err != nil {
+		return err
+	}
+	got, err := askEach(cmd, o, nodes, func(ctx context.Context, node string) (console.GuardReport, error) {
+		report, err := console.Client{Path: gateway.Socket(o.state, node)}.GuardTest(ctx, r)
+		if !isAway(err) {
+			return report, err
+		}
+		report, werr := o.wardenReport(ctx, node, r.Watch)
+		if werr != nil {
+			return report, errors.Join(err, werr)
+		}
+		return report, nil
+	}, console.GuardReportText)
 	if err == nil && slices.ContainsFunc(got, func(r console.GuardReport) bool { return len(r.Problems()) > 0 }) {
 		return errShown
 	}
@@ -98,11 +124,14 @@ func guardResetCommand(o *askOptions) *cobra.Command {
 			if err := needReason(reason); err != nil {
 				return err
 			}
-			node, client, err := o.theNode()
+			node, client, err := o.theNode(o.guardedNodes())
 			if err != nil {
 				return err
 			}
 			g, err := client.GuardReset(cmd.Context(), console.GuardResetRequest{Reason: reason})
+			if isAway(err) {
+				g, err = o.resetWarden(cmd.Context(), node, reason)
+			}
 			if err != nil {
 				return fmt.Errorf("node %s: %w", node, err)
 			}
@@ -116,6 +145,35 @@ func guardResetCommand(o *askOptions) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "what was found, for the audit log")
+	return cmd
+}
+
+func guardReleaseCommand(o *askOptions) *cobra.Command {
+	reason := ""
+	cmd := &cobra.Command{
+		Use:   "release --reason TEXT",
+		Short: "Take all drops away, when a node is given up: nothing keeps its interfaces silent any more",
+		Long: "Take the drops before all interfaces of a node away, and forget its policy. Its interfaces may send and answer from then\n" +
+			"on: pull the cables of monitoring points first. The node must have been stopped, or it would fence them again.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needReason(reason); err != nil {
+				return err
+			}
+			node, _, err := o.theNode(o.guardedNodes())
+			if err != nil {
+				return err
+			}
+			if err := o.releaseWarden(cmd.Context(), node, reason); err != nil {
+				return err
+			}
+			return o.print(cmd, map[string]any{"node": node, "released": true}, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "node %s: released: nothing keeps its interfaces silent any more\n", node)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 	return cmd
 }
 

@@ -4,31 +4,80 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
+	"github.com/sluice-gateway/sluice/gateway/guard"
 )
 
 func interfacesCommand() *cobra.Command {
 	var o askOptions
+	dir := ""
 	cmd := &cobra.Command{
 		Use:   "interfaces",
 		Short: "List interfaces with what identifies them and what they may carry, and accept new ones",
 		Long: "List the interfaces of a node: role, why, addresses, and the names by which a configuration can mean them: the device\n" +
 			"path and the burned-in address stay when names change. An interface that appeared later is closed until it is\n" +
-			"accepted or named in the configuration.",
+			"accepted or named in the configuration. With --config, no node need run: what each would be at a first start.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := askAll(cmd, &o, interfacesOf, func(w io.Writer, n nodeInterfaces) error {
+			if dir != "" {
+				return o.decidedInterfaces(cmd, dir)
+			}
+			return askAll(cmd, &o, interfacesOf, func(w io.Writer, n nodeInterfaces) error {
 				return console.InterfacesText(w, n.Node, n.Interfaces)
 			})
-			return err
 		},
 	}
 	o.flags(cmd, "node to ask (default: all that run)")
+	cmd.Flags().StringVar(&dir, "config", "", "configuration `directory`: what it would make of this machine's interfaces")
 	cmd.AddCommand(acceptInterfaceCommand(&o))
 	return cmd
+}
+
+// decidedInterfaces shows what a configuration makes of the interfaces here, and then what of it does not fit them.
+func (o *askOptions) decidedInterfaces(cmd *cobra.Command, dir string) error {
+	cfg, problems := loadConfig(dir)
+	if cfg == nil || problems.HasErrors() {
+		return showAll(cmd, problems)
+	}
+	nodes, err := chooseNodes(cfg, runOptions{config: dir, node: o.node})
+	if err != nil {
+		return err
+	}
+	look := guard.Options{
+		Policy: gateway.GuardPolicy(&gateway.Plan{Config: cfg}, nodes[0], time.Now()), Log: slog.New(slog.DiscardHandler), DecideOnly: true,
+	}
+	_, misfit := guard.New(look)
+	look.Tolerant = true
+	g, err := guard.New(look)
+	if err != nil {
+		return err
+	}
+	n := nodeInterfaces{Node: nodes[0], Interfaces: []console.Interface{}}
+	for _, d := range g.Snapshot().Decisions {
+		n.Interfaces = append(n.Interfaces, decided(d))
+	}
+	if err := o.print(cmd, n, func(w io.Writer) error { return console.InterfacesText(w, n.Node, n.Interfaces) }); err != nil {
+		return err
+	}
+	return misfit
+}
+
+// decided is a decision in the console's words.
+func decided(d guard.Decision) console.Interface {
+	i := console.Interface{
+		Name: d.Name, Index: d.Index, MAC: d.MAC, PermMAC: d.PermMAC, AltNames: d.AltNames, Path: d.Path, Kind: d.Kind,
+		Up: d.Up, Loopback: d.Loopback, Role: d.Role.String(), Reason: d.Reason, Rules: d.Rules, Accepted: d.Accepted,
+	}
+	for _, a := range d.Addresses {
+		i.Addresses = append(i.Addresses, a.String())
+	}
+	return i
 }
 
 // nodeInterfaces are the interfaces of one node, as JSON.
@@ -53,7 +102,7 @@ func acceptInterfaceCommand(o *askOptions) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: o.completeFresh,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			node, client, err := o.theNode()
+			node, client, err := o.theNode(nodesOf(o.state, o.node))
 			if err != nil {
 				return err
 			}
@@ -74,7 +123,7 @@ func acceptInterfaceCommand(o *askOptions) *cobra.Command {
 // completeFresh offers the interfaces that wait to be accepted.
 func (o *askOptions) completeFresh(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	const no = cobra.ShellCompDirectiveNoFileComp
-	_, client, err := o.theNode()
+	_, client, err := o.theNode(nodesOf(o.state, o.node))
 	if err != nil || len(args) > 0 {
 		return nil, no
 	}
