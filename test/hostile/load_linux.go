@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-gateway/sluice/sdk"
 )
 
 // Loads are the attacks that load the machine, end the process or stop it. Each runs alone, until it is over or the
@@ -33,6 +35,8 @@ const (
 	LoadHang        = "hang"         // Run ignores that it is to end
 	LoadDescriptors = "descriptors"  // opens all it may
 	LoadPass        = "pass"         // passes descriptors to the core that it did not ask for
+	LoadBeyond      = "beyond"       // asks the core for what its block does not allow
+	LoadGarbage     = "garbage"      // sends the core's end of the control socket what no message is
 	LoadInFlight    = "in-flight"    // keeps descriptors on their way, of which a user may have only so many
 )
 
@@ -40,7 +44,7 @@ const (
 func Loads() []string {
 	return []string{
 		LoadForks, LoadThreads, LoadMemory, LoadProcessor, LoadLog, LoadDisk, LoadFiles, LoadSocketFiles, LoadSocketDisk, LoadDeepTree,
-		LoadStop, LoadCrash, LoadExit, LoadHang, LoadDescriptors, LoadPass, LoadInFlight,
+		LoadStop, LoadCrash, LoadExit, LoadHang, LoadDescriptors, LoadPass, LoadInFlight, LoadBeyond, LoadGarbage,
 	}
 }
 
@@ -55,8 +59,12 @@ const (
 )
 
 // load runs one and says what came of it.
-func load(ctx context.Context, name string, p Place) error {
+func load(ctx context.Context, name string, p Place, network sdk.Network) error {
 	switch name {
+	case LoadBeyond:
+		return askBeyond(ctx, network)
+	case LoadGarbage:
+		return sendGarbage(ctx)
 	case LoadForks:
 		return forkBomb()
 	case LoadThreads:
@@ -269,3 +277,48 @@ func keepInFlight() error {
 
 // maxRights is how many descriptors one message carries (unix(7), SCM_MAX_FD).
 const maxRights = 253
+
+// Targets are what askBeyond asks for: a controller, the gateway's own machine, everything, and what is no address.
+func Targets() []string {
+	return []string{
+		"192.0.2.66:502", "127.0.0.1:22", "[::1]:22", "0.0.0.0:0", "[::ffff:127.0.0.1]:22", "[fe80::1%lo]:22", "255.255.255.255:67",
+		"224.0.0.1:5353", "localhost:22", "/run/sluice.sock", "", strings.Repeat("9", 2000) + ":1",
+	}
+}
+
+// askBeyond returns nil when anything of it is granted.
+func askBeyond(ctx context.Context, network sdk.Network) error {
+	for _, target := range Targets() {
+		if c, err := network.Dial(ctx, target); err == nil {
+			_ = c.Close()
+			return nil
+		}
+		if c, err := network.DialPacket(ctx, target); err == nil {
+			_ = c.Close()
+			return nil
+		}
+	}
+	if l, err := network.Listener(ctx); err == nil {
+		_ = l.Close()
+		return nil
+	}
+	if p, err := network.Packets(ctx); err == nil {
+		_ = p.Close()
+		return nil
+	}
+	return fmt.Errorf("all is refused: %w", unix.EPERM)
+}
+
+// sendGarbage sends until the core has had enough.
+func sendGarbage(ctx context.Context) error {
+	control, err := controlSocket()
+	if err != nil {
+		return err
+	}
+	for i := 0; ctx.Err() == nil; i++ {
+		if _, err := unix.Write(int(control), []byte{0xff, byte(i), 0xff}); err != nil { //nolint:gosec // a descriptor
+			return fmt.Errorf("after %d messages: %w", i, err)
+		}
+	}
+	return ctx.Err()
+}

@@ -48,7 +48,7 @@ func (r *Receiver) Drain(context.Context) error {
 }
 
 // Run tries the attacks, each in a record of its own, announces the load and carries it out.
-func (r *Receiver) Run(ctx context.Context, _ sdk.Network, out sdk.Intake) error {
+func (r *Receiver) Run(ctx context.Context, network sdk.Network, out sdk.Intake) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -68,7 +68,7 @@ func (r *Receiver) Run(ctx context.Context, _ sdk.Network, out sdk.Intake) error
 		}
 	}
 	if r.orders.Load != "" {
-		if err := r.carryOut(ctx, w); err != nil {
+		if err := r.carryOut(ctx, w, network); err != nil {
 			return err
 		}
 	}
@@ -80,13 +80,13 @@ func (r *Receiver) Run(ctx context.Context, _ sdk.Network, out sdk.Intake) error
 }
 
 // carryOut runs the load between two records: one that says that it begins, and one with what came of it.
-func (r *Receiver) carryOut(ctx context.Context, w *sdk.Writer) error {
+func (r *Receiver) carryOut(ctx context.Context, w *sdk.Writer, network sdk.Network) error {
 	if err := tell(ctx, w, Outcome{Attack: r.orders.Load, Text: "begins"}); err != nil {
 		return err
 	}
 	over := make(chan Outcome, 1)
 	go func() {
-		a := Attack{Name: r.orders.Load, try: func(p Place) error { return load(ctx, r.orders.Load, p) }}
+		a := Attack{Name: r.orders.Load, try: func(p Place) error { return load(ctx, r.orders.Load, p, network) }}
 		over <- a.Run(r.orders.Place)
 	}()
 	var o Outcome
