@@ -9,7 +9,8 @@ import (
 )
 
 // BenchmarkStart starts and stops a plugin: this test binary, whose size is that of a real one. ready-ms is the time
-// until it has answered its first call. "barest" has only the layers that nothing can replace: the system call filter
+// until it has answered its first call, best-ms the shortest one, which other work on the machine disturbs least.
+// "barest" has only the layers that nothing can replace: the system call filter
 // and no privileges.
 func BenchmarkStart(b *testing.B) {
 	const no = "not in this benchmark"
@@ -33,10 +34,12 @@ func BenchmarkStart(b *testing.B) {
 func benchmarkStart(b *testing.B, s *site) {
 	b.Helper()
 	var ready time.Duration
+	best := time.Hour
 	for b.Loop() {
 		began := time.Now()
 		i, err := s.Start(b.Context(), sdk.KindReceiver, "ok", "mock.ok")
-		ready += time.Since(began)
+		took := time.Since(began)
+		ready, best = ready+took, min(best, took)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -44,5 +47,6 @@ func benchmarkStart(b *testing.B, s *site) {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(best.Microseconds())/1e3, "best-ms")
 	b.ReportMetric(float64(ready.Microseconds())/1e3/float64(b.N), "ready-ms")
 }

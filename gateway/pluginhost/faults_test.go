@@ -18,7 +18,8 @@ import (
 func TestStartFaults(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
 		{"exit0", "ended at once without a word (exit status 0): it is no plugin"},
-		{"exit3", `ended before it served (exit status 3): its main must call sdk.Serve; its last output: "no such device"`},
+		{"exit3", `ended before it served (exit status 3): its main must call sdk.Serve; its last output: "`},
+		{"exit3", `no such device"`},
 		{"stdout-garbage", `printed "hello, I am starting up" on standard output before it served`},
 		{"stdout-flood", "on standard output before it served"},
 		{"stdout-version", `speaks contract version "99", this gateway version 1`},

@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
@@ -33,11 +34,13 @@ func (h *Host) refuse(g *ground, kind, name, component string) error {
 
 // remedy says what to change on the machine.
 func remedy(layer string) string {
-	switch layer {
-	case sandbox.Landlock:
+	switch {
+	case layer == sandbox.Landlock:
 		return "boot a kernel that has it (Linux 5.13, lsm= with landlock)"
-	case sandbox.EmptyRoot:
-		return "run as root with all its capabilities, allow mounts in user namespaces"
+	case os.Geteuid() == 0:
+		return "leave root its capabilities, run the gateway as an ordinary user"
+	case layer == sandbox.EmptyRoot:
+		return "run as root, allow mounts in user namespaces"
 	default:
 		return "run as root, allow them"
 	}
