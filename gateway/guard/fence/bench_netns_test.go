@@ -15,7 +15,7 @@ import (
 
 // inLab runs a benchmark on a thread inside a namespace with interfaces to be
 // fenced, beside as many that are not.
-func inLab(b *testing.B, interfaces int, f func(new func() *fence.Fence, plan fence.Plan) error) {
+func inLab(b *testing.B, interfaces int, f func(open func() *fence.Fence, plan fence.Plan) error) {
 	b.Helper()
 	n := netlab.New(b).Namespace("self")
 	var plan fence.Plan
@@ -46,8 +46,8 @@ func inLab(b *testing.B, interfaces int, f func(new func() *fence.Fence, plan fe
 func BenchmarkApply(b *testing.B) {
 	for _, n := range []int{1, 8} {
 		b.Run(fmt.Sprintf("interfaces=%d", n), func(b *testing.B) {
-			inLab(b, n, func(new func() *fence.Fence, plan fence.Plan) error {
-				f := new()
+			inLab(b, n, func(open func() *fence.Fence, plan fence.Plan) error {
+				f := open()
 				for b.Loop() {
 					if err := f.Apply(plan); err != nil {
 						return err
@@ -67,8 +67,8 @@ func BenchmarkApply(b *testing.B) {
 func BenchmarkAudit(b *testing.B) {
 	for _, n := range []int{1, 8} {
 		b.Run(fmt.Sprintf("interfaces=%d", n), func(b *testing.B) {
-			inLab(b, n, func(new func() *fence.Fence, plan fence.Plan) error {
-				f := new()
+			inLab(b, n, func(open func() *fence.Fence, plan fence.Plan) error {
+				f := open()
 				if err := f.Apply(plan); err != nil {
 					return err
 				}

@@ -9,7 +9,15 @@
 //	   └──────── Findings <──Audit: chains, programs, flags, relatives, XDP, addresses, counters
 //
 // The two egress drops share nothing: each stands when the other is taken
-// away. What is new is installed and read back while the interface is down.
+// away. What is new is installed and read back while the interface is down;
+// what an earlier process left standing is continued while it is up.
+//
+//	Apply:  read ─> stale drops go ─> input ─> down, if nothing stands before it
+//	        ─> read ─> drops and quiet settings that differ ─> read ─> all there? ─> up
+//
+// The tables belong to one netlink socket. It can be kept by another process
+// (Table.File, AdoptTable), so that they outlive the one that made them; the
+// programs of clsact stay in any case.
 //
 // It must not decide which interface has which role, open sockets for records,
 // or know that there is another process: it is the privileged hand, nothing

@@ -29,17 +29,31 @@ type Table struct{ nf *nfSocket }
 
 // OpenTable makes the tables, in the network namespace of the calling thread.
 // Tables of that name that nobody owns are replaced; those of another living
-// socket are an error that wraps ErrTableOwned.
+// socket are an error that wraps ErrTableOwned. A kernel that has no nftables,
+// or none with owners, is a *MissingError.
 func OpenTable() (*Table, error) {
 	nf, err := dialNetfilter()
 	if err != nil {
-		return nil, fmt.Errorf("guard: fence: table: %w", err)
+		return nil, noTable(err)
 	}
 	t := &Table{nf}
 	if err := t.create(); err != nil {
-		return nil, fmt.Errorf("guard: fence: table: %w", errors.Join(err, t.Close()))
+		return nil, errors.Join(noTable(err), t.Close())
 	}
 	return t, nil
+}
+
+// noTable tells a feature that is missing from other errors.
+func noTable(err error) error {
+	for _, absent := range []error{unix.EOPNOTSUPP, unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT, unix.EINVAL} {
+		if errors.Is(err, absent) {
+			return &MissingError{
+				Features:  []string{fmt.Sprintf("nftables tables with an owner (Linux 5.12, CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_NETDEV: %v)", err)},
+				Remaining: "tc egress",
+			}
+		}
+	}
+	return fmt.Errorf("guard: fence: table: %w", err)
 }
 
 // AdoptTable continues with the tables of a socket that another process kept.

@@ -199,3 +199,35 @@ func TestAdoptRefuses(t *testing.T) {
 		t.Error("/dev/null was adopted")
 	}
 }
+
+// TestSingle: without nftables the fence refuses and names what is missing;
+// with an exception it makes do with tc.
+func TestSingle(t *testing.T) {
+	b := newBench(t)
+	if b == nil {
+		return
+	}
+	must(t, errors.Join(b.fence.Close(), b.table.Close()))
+	var missing *fence.MissingError
+	if _, err := fence.New(fence.Options{}); !errors.As(err, &missing) || missing.Remaining != "tc egress" || len(missing.Features) != 1 {
+		t.Fatalf("without nftables: %v", err)
+	}
+	var err error
+	b.fence, err = fence.New(fence.Options{Single: true})
+	must(t, err)
+	must(t, b.fence.Apply(fence.Plan{Targets: []fence.Target{b.target(guard.Monitoring)}}))
+	b.whole()
+	found := b.audit()
+	if len(found.Barriers[0].Egress) != 1 || !found.Barriers[0].Egress[0].OK || found.Input.Text == "" {
+		t.Errorf("%+v", found)
+	}
+	w := b.peer.Watch(faced)
+	_, err = b.self.Inject(fenced, false, marker(1))
+	must(t, err)
+	must(t, b.self.TransmitXDP(fenced, marker(2)))
+	until(t, "positive control", func() bool { return w.Count() > 0 })
+	if n := w.Count(); n != 1 {
+		t.Errorf("%d frames, want 1", n)
+	}
+	must(t, b.fence.Remove())
+}
