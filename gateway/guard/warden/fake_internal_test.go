@@ -30,7 +30,7 @@ type fakeKernel struct {
 	applyErr error
 	closed   bool
 	decider  *fakeDecider
-	extend   func(enforcer) (*annex, error)
+	extend   func(enforcer, bool) (*annex, error)
 	there    *fakeKernel // where the loop's thread is, when not here
 }
 
@@ -209,7 +209,7 @@ func newPost(t *testing.T, dir string, k *fakeKernel) *post {
 	quiet := slog.New(slog.DiscardHandler)
 	l := newLoop(quiet, store{dir})
 	l.links, l.opens, l.probes, l.moves = k, k, k, p.moves
-	l.build = func() (enforcer, error) { return k, nil }
+	l.build = func(bool) (enforcer, error) { return k, nil }
 	l.tend, l.scatter = func() error { return nil }, func() {}
 	l.extend, l.abandon = k.extend, func() {}
 	l.decide = func(policy guard.Policy, tolerant bool, on func([]guard.Decision)) (decider, error) {

@@ -17,8 +17,23 @@ type foundation struct {
 	safe safe
 }
 
+// founded is a fence with the table that it stands on.
+type founded struct {
+	*fence.Fence
+	table *fence.Table // nil on a kernel without nftables
+}
+
+// Close lets go of both. What is kept outside this process keeps standing.
+func (f founded) Close() error {
+	err := f.Fence.Close()
+	if f.table != nil {
+		err = errors.Join(err, f.table.Close())
+	}
+	return err
+}
+
 // build continues with the table of an earlier process, or makes one.
-func (f *foundation) build() (enforcer, error) { return f.fence(tableName) }
+func (f *foundation) build(single bool) (enforcer, error) { return f.fence(tableName, single) }
 
 // table adopts what was kept. What cannot be adopted is let go of: the table
 // goes with it, and the programs before the interfaces stay.
@@ -44,26 +59,39 @@ func (f *foundation) table(name string) (table *fence.Table, adopted bool, err e
 	return table, false, nil
 }
 
-// fence builds one on the table of that name.
-func (f *foundation) fence(name string) (enforcer, error) {
+// fence builds one on the table of that name. With single it does without a
+// table where there can be none.
+func (f *foundation) fence(name string, single bool) (enforcer, error) {
 	table, adopted, err := f.table(name)
-	if err != nil {
+	if err != nil && !single {
 		return nil, err
 	}
-	built, err := fence.New(fence.Options{Log: f.log, Table: table})
-	if err != nil {
-		return nil, errors.Join(err, table.Close())
+	built, newErr := fence.New(fence.Options{Log: f.log, Table: table, Single: single})
+	if newErr != nil {
+		if table != nil {
+			err = errors.Join(err, table.Close())
+		}
+		return nil, errors.Join(newErr, err)
 	}
+	if table == nil {
+		f.log.Warn("guard: no table: one egress drop, as an exception allows", "error", err)
+		return founded{built, nil}, nil
+	}
+	f.secure(name, table, adopted)
+	return founded{built, table}, nil
+}
+
+// secure puts the table's socket where it outlives this process.
+func (f *foundation) secure(name string, table *fence.Table, adopted bool) {
 	socket, err := table.File()
 	if err == nil {
 		err = f.safe.keep(f.ctx, name, socket)
 	}
 	if err != nil {
 		f.log.Error("guard: nobody keeps the table while no warden runs: one egress drop of two would go with this process", "error", err)
-		return built, nil
+		return
 	}
 	f.log.Info("guard: table kept outside this process", "what", name, "adopted", adopted)
-	return built, nil
 }
 
 // tend sees every second that what is kept still is.

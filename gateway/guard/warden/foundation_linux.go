@@ -4,7 +4,7 @@ import "errors"
 
 // extend enters the namespace of an earlier process, or makes one, and builds
 // a fence in it.
-func (f *foundation) extend(outer enforcer) (*annex, error) {
+func (f *foundation) extend(outer enforcer, single bool) (*annex, error) {
 	kept, err := f.safe.take(f.ctx, chamberName)
 	if err != nil {
 		f.log.Warn("guard: what was kept cannot be had", "what", chamberName, "error", err)
@@ -25,7 +25,7 @@ func (f *foundation) extend(outer enforcer) (*annex, error) {
 	}
 	var inner enforcer
 	err = c.do(func() (err error) {
-		inner, err = f.fence(chamberTable)
+		inner, err = f.fence(chamberTable, single)
 		return err
 	})
 	if err != nil {

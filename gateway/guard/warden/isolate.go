@@ -105,7 +105,7 @@ func (l *loop) wantsRoom() bool { return l.policy != nil && l.policy.Isolate }
 func (l *loop) furnish() error {
 	switch {
 	case l.wantsRoom() && l.annex == nil:
-		a, err := l.extend(l.fence)
+		a, err := l.extend(l.fence, l.single)
 		if err != nil {
 			return err
 		}

@@ -81,7 +81,7 @@ func (r *fakeRoom) close() error {
 func newIsolatingPost(t *testing.T, k *fakeKernel) (*post, *fakeRoom) {
 	t.Helper()
 	r := &fakeRoom{home: k, inside: newFakeKernel()}
-	k.extend = func(outer enforcer) (*annex, error) {
+	k.extend = func(outer enforcer, _ bool) (*annex, error) {
 		return &annex{outer: outer, inner: confined{r, r.inside}, room: r}, nil
 	}
 	return newPost(t, t.TempDir(), k), r

@@ -37,21 +37,23 @@ type loop struct {
 	board *board
 	links interfaces
 	// build opens the fence, when the first policy comes.
-	build func() (enforcer, error)
+	// With single, one egress drop suffices.
+	build func(single bool) (enforcer, error)
 	// tend sees that what build keeps outside this process is still there,
 	// and scatter takes it away.
 	tend    func() error
 	scatter func()
 	// extend builds a fence in a namespace for monitoring points as well, and
 	// abandon takes what that keeps outside this process away.
-	extend  func(outer enforcer) (*annex, error)
+	extend  func(outer enforcer, single bool) (*annex, error)
 	abandon func()
 	// decide starts to decide by a policy. A tolerant one puts up with rules
 	// that name nothing now: what they do not name is guarded all the same.
 	decide func(p guard.Policy, tolerant bool, on func([]guard.Decision)) (decider, error)
 	opens  opens
 	probes prober
-	moves  <-chan int // indexes of interfaces that went into another namespace
+	moves  <-chan int      // indexes of interfaces that went into another namespace
+	nudges <-chan struct{} // somebody changed something
 	jobs   chan job
 	ended  chan struct{} // closed when run returns
 
@@ -60,6 +62,7 @@ type loop struct {
 	deciding *deciding // nil while there is no policy, or it cannot be decided by
 	outside  []guard.Decision
 	fence    enforcer // nil until built
+	single   bool     // it may be one with one egress drop
 	annex    *annex   // the fence, when it stands in two namespaces
 	asleep   []int    // given back by the room, to be set up when fenced here
 	applied  *fence.Plan
@@ -100,6 +103,8 @@ func (l *loop) run(ctx context.Context) {
 			l.look(ctx)
 		case index := <-l.moves:
 			l.scene.away(index, time.Now())
+			l.look(ctx)
+		case <-l.nudges:
 			l.look(ctx)
 		case j := <-l.jobs:
 			j.done <- j.do(ctx)
@@ -212,15 +217,31 @@ func (l *loop) enforce(ctx context.Context) (fence.Findings, error) {
 
 // raise builds the fence when there is none.
 func (l *loop) raise() error {
+	single := l.policy.SingleBarrier
+	if l.fence != nil && l.single && !single {
+		if err := l.unbuild(); err != nil { // the exception is over: both drops are needed
+			return err
+		}
+	}
 	if l.fence != nil {
 		return nil
 	}
-	f, err := l.build()
+	f, err := l.build(single)
 	if err != nil {
 		return fmt.Errorf("guard: warden: no fence: %w", err)
 	}
-	l.fence = f
+	l.fence, l.single, l.applied = f, single, nil
 	return nil
+}
+
+// unbuild lets go of the fence and leaves standing what it built.
+func (l *loop) unbuild() error {
+	err := l.fence.Close()
+	if l.annex != nil {
+		err = errors.Join(err, l.annex.room.close())
+	}
+	l.fence, l.annex, l.applied = nil, nil, nil
+	return err
 }
 
 // sweep is one round: audit, judge, act, audit again when something was done.

@@ -185,6 +185,7 @@ func newProcess(ctx context.Context, s settings, log *slog.Logger) (*process, er
 	f := &foundation{ctx: ctx, log: log, safe: kept}
 	p.loop = newLoop(log, store{s.state})
 	p.loop.links, p.loop.opens, p.loop.probes, p.loop.moves = kernelLinks{}, opener{}, opener{}, moves.moves
+	p.loop.nudges = moves.nudges
 	p.loop.build, p.loop.tend, p.loop.scatter = f.build, f.tend, f.scatter
 	p.loop.extend, p.loop.abandon = f.extend, f.abandon
 	p.loop.decide = func(policy guard.Policy, tolerant bool, on func([]guard.Decision)) (decider, error) {

@@ -70,14 +70,20 @@ func (p *plant) clean() {
 	if err := p.client.Release(ctx, By{Who: "test", Reason: "it ends"}); err != nil {
 		p.t.Log(err)
 	}
-	_ = syscall.Kill(p.pid(), syscall.SIGTERM)
+	if pid := p.client.Standing().PID; pid > 0 {
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
 	if p.t.Failed() {
 		log, _ := os.ReadFile(filepath.Join(p.spawn.State, logFile))
 		p.t.Logf("log of the warden:\n%s", log)
 	}
 }
 
-func (p *plant) pid() int { return p.client.Standing().PID }
+func (p *plant) pid() int {
+	p.t.Helper()
+	until(p.t, "the warden tells its process id", func() bool { return p.client.Standing().PID > 0 })
+	return p.client.Standing().PID
+}
 
 func (p *plant) order(points ...string) {
 	p.t.Helper()
@@ -392,7 +398,7 @@ func TestIsolated(t *testing.T) {
 	if p == nil {
 		return
 	}
-	p.client.end(t, p) // the one that newPlant started may not isolate
+	p.end() // the one that newPlant started may not isolate
 	p.spawn.Isolate = true
 	p.start()
 	seen := p.peer.Watch("eth0")
@@ -431,12 +437,12 @@ func TestIsolated(t *testing.T) {
 	}
 }
 
-// end stops the warden of a plant in good order.
-func (c *Client) end(t *testing.T, p *plant) {
-	t.Helper()
+// end stops the warden in good order.
+func (p *plant) end() {
+	p.t.Helper()
 	pid := p.pid()
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	until(t, "the warden has ended", func() bool { return syscall.Kill(pid, 0) != nil })
+	until(p.t, "the warden has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 }
