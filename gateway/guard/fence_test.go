@@ -15,7 +15,9 @@ type believer struct {
 	changed chan struct{}
 }
 
-func newBeliever() *believer { return &believer{changed: make(chan struct{}, 1)} }
+func newBeliever() *believer {
+	return &believer{s: guard.Standing{Known: true}, changed: make(chan struct{}, 1)}
+}
 
 // Standing implements guard.Fence.
 func (b *believer) Standing() guard.Standing {
@@ -41,7 +43,7 @@ func (b *believer) set(f func(s *guard.Standing)) {
 func (b *believer) decided(all []guard.Decision) {
 	ok := func(name string) guard.Check { return guard.Check{Name: name, OK: true} }
 	b.set(func(s *guard.Standing) {
-		s.Known, s.Input, s.Barriers = true, ok("nft input"), nil
+		s.Input, s.Barriers = ok("nft input"), nil
 		for _, d := range all {
 			s.Barriers = append(s.Barriers, guard.Barrier{
 				Interface: d.Name, Index: d.Index, Role: d.Role,
@@ -54,8 +56,11 @@ func (b *believer) decided(all []guard.Decision) {
 
 // newGuard makes a guard that believes itself fenced.
 func newGuard(p guard.Policy) (*guard.Guard, error) {
-	b := newBeliever()
-	return guard.New(guard.Options{
-		Policy: p, Log: slog.New(slog.DiscardHandler), Fence: b, OnDecide: b.decided, TendNeighbours: true,
-	})
+	return newBeliever().guard(guard.Options{Policy: p, TendNeighbours: true})
+}
+
+// guard makes one behind this fence.
+func (b *believer) guard(o guard.Options) (*guard.Guard, error) {
+	o.Log, o.Fence, o.OnDecide = slog.New(slog.DiscardHandler), b, b.decided
+	return guard.New(o)
 }
