@@ -153,6 +153,10 @@ func TestInstallBootAndRemove(t *testing.T) {
 	t.Run("guard stopped", func(t *testing.T) { guardStopped(t, m, p) })
 	t.Run("core killed", func(t *testing.T) { coreKilled(t, m, p) })
 	t.Run("upgrade", func(t *testing.T) { upgrade(t, m, p) })
+	m.off()
+	p = newPlant(t)
+	m = boot(t, root, p.node)
+	t.Run("reboot", func(t *testing.T) { rebooted(t, m, p) })
 	t.Run("removal", func(t *testing.T) { removal(t, m) })
 }
 
@@ -223,12 +227,18 @@ type standing struct {
 			Known bool `json:"known"`
 		} `json:"warden"`
 	} `json:"guard"`
-	Plugins []struct {
-		Name        string   `json:"name"`
+	Receivers []component `json:"receivers"`
+	Sinks     []component `json:"sinks"`
+}
+
+// component is a receiver or sink with the process behind it.
+type component struct {
+	Name   string `json:"name"`
+	Plugin struct {
 		PID         int      `json:"pid"`
 		Confinement []string `json:"confinement"`
 		Missing     []string `json:"missing"`
-	} `json:"plugins"`
+	} `json:"plugin"`
 }
 
 func (m *machine) standing() (s standing, err error) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -49,7 +50,8 @@ func inRoot(t *testing.T, root string, args ...string) string {
 type machine struct {
 	t    *testing.T
 	root string
-	init int // process id of its systemd, as seen from outside
+	init int    // process id of its systemd, as seen from outside
+	off  func() // powers it off, once
 }
 
 // holding is where the machine's control groups begin, so that they can be
@@ -89,8 +91,12 @@ func boot(t *testing.T, root string, ns *netlab.Namespace) *machine {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { shutDown(t, cmd.Process, ended, name, groups) })
 	m := &machine{t: t, root: root}
+	m.off = sync.OnceFunc(func() {
+		m.init = 0
+		shutDown(t, cmd.Process, ended, name, groups)
+	})
+	t.Cleanup(m.off)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("journal:\n%s", m.journal())
@@ -193,7 +199,7 @@ func (m *machine) main(unit string) string {
 // journal is what our units said last.
 func (m *machine) journal() string {
 	if m.init == 0 {
-		return "the machine did not boot"
+		return "the machine is off"
 	}
 	out, _ := m.try("journalctl", "--no-pager", "--lines=60", "--output=short-monotonic", "--unit=sluice", "--unit=sluice-guard")
 	return out
