@@ -105,7 +105,7 @@ func TestAWardenWhoseNodeDoesNotRunIsAsked(t *testing.T) {
 		}
 	}
 	runs(false, []string{"node gw", "mon0  monitoring", "nft egress ok", "tc egress ok", "sent 0"}, "guard", "status")
-	runs(false, []string{"OK: everything is as it must be"}, "guard", "audit")
+	runs(false, []string{"OK: everything that was looked at is as it must be"}, "guard", "audit")
 	runs(false, []string{"tried on mon0: frames that must not leave ok", "OK: everything"}, "guard", "test")
 	runs(true, nil, "guard", "release")
 	runs(false, nil, "guard", "reset", "--reason", "CR-1")

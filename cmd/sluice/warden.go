@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,13 +106,20 @@ func standing(st guard.Standing) (console.Guard, error) {
 		var same console.Barriers
 		err = errors.Join(err, reword(b, &same))
 		g.Interfaces = append(g.Interfaces, console.Interface{
-			Name: b.Interface, Index: b.Index, Role: b.Role.String(), Reason: "as the warden has it: its node does not run", Barriers: &same,
+			Name: b.Interface, Index: b.Index, Up: isUp(b), Role: b.Role.String(), Barriers: &same,
+			Reason: "as the warden has it: its node does not run",
 		})
 	}
 	if st.Input != (guard.Check{}) { // there are ports to drop
 		err = errors.Join(err, reword(st.Input, &g.Input))
 	}
 	return g, errors.Join(err, reword(st.Trips, &g.Trips), reword(st.Restored, &g.Restored))
+}
+
+// isUp asks the kernel: the warden does not say. An isolated interface is not here, and shown as down.
+func isUp(b guard.Barrier) bool {
+	i, err := net.InterfaceByIndex(b.Index)
+	return err == nil && i.Name == b.Interface && i.Flags&net.FlagUp != 0
 }
 
 // reword turns a value into one of another type that is written the same way as JSON.

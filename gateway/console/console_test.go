@@ -177,7 +177,7 @@ func TestTextShowsEveryLossAndEveryWeakness(t *testing.T) {
 		"near side says: node gw-plant, behind 2", "sent again on request: 1 batch, 900 B; 3 still to go", "near side sent to 10", "pairing 2026-11, fingerprint b194",
 		"9 records sent",
 		"holding: connection refused", "refused (dial tcp 10.0.0.1:22): 1", "unencrypted_udp on receiver.udp.kics-agents", "something is closed",
-		"before eno3: out nft egress ok, tc egress ok; in nft ingress ok; quiet arp ok; sent 0, dropped 5 by nft egress",
+		"before eno3: out nft egress ok, tc egress ok; in nft ingress ok; quiet 1 setting ok; sent 0, dropped 5 by nft egress",
 		"the warden (pid 4700) looked at", "set right again at 2026-11-23 12:00:00Z: eno3: arp was switched on",
 		"sandbox DEGRADED, without: landlock", "audit log: entry 17, 5a5a", "encryption for UDP", "10.20.0.5", "opaque on 20001",
 	} {

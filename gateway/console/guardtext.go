@@ -50,7 +50,7 @@ func (w Warden) line() string {
 
 func (p *printer) barriers(i Interface) {
 	b := i.Barriers
-	p.line("  before %s: out %s; in %s; quiet %s; sent %d%s", i.Name, checkLine(b.Egress), checkLine(b.Ingress), checkLine(b.Quiet), b.Sent, droppedText(b.Dropped))
+	p.line("  before %s: out %s; in %s; quiet %s; sent %d%s", i.Name, checkLine(b.Egress), checkLine(b.Ingress), quietLine(b.Quiet), b.Sent, droppedText(b.Dropped))
 }
 
 // checkLine names what holds in one go, and says of the rest what is wrong.
@@ -69,13 +69,28 @@ func checkLine(checks []Check) string {
 	return strings.Join(words, ", ")
 }
 
-func droppedText(by map[string]uint64) string {
-	if len(by) == 0 {
-		return ""
+// quietLine names only what is wrong: the settings are many.
+func quietLine(checks []Check) string {
+	wrong := slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return c.OK })
+	switch {
+	case len(wrong) > 0:
+		return checkLine(wrong)
+	case len(checks) == 0:
+		return checkLine(nil)
+	default:
+		return plural(uint64(len(checks)), "setting") + " ok"
 	}
+}
+
+func droppedText(by map[string]uint64) string {
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(by)) {
-		words = append(words, fmt.Sprintf("%d by %s", by[name], name))
+		if by[name] > 0 {
+			words = append(words, fmt.Sprintf("%d by %s", by[name], name))
+		}
+	}
+	if len(words) == 0 {
+		return ", dropped 0"
 	}
 	return ", dropped " + strings.Join(words, ", ")
 }
@@ -188,12 +203,26 @@ func GuardReportText(w io.Writer, r GuardReport) error {
 
 func (p *printer) conclusion(r GuardReport) {
 	problems := r.Problems()
+	if undecided := r.undecided(); len(undecided) > 0 {
+		p.line("  too little arrives to tell %s from a mirror port: undecided, not safe", strings.Join(undecided, ", "))
+	}
 	if len(problems) == 0 {
-		p.line("\nOK: everything is as it must be")
+		p.line("\nOK: everything that was looked at is as it must be")
 		return
 	}
 	p.line("\nNOT OK")
 	for _, problem := range problems {
 		p.line("  %s", clean(problem))
 	}
+}
+
+// undecided are interfaces that were watched in vain.
+func (r GuardReport) undecided() []string {
+	var names []string
+	for _, m := range r.Mirrors {
+		if m.Verdict == MirrorUndecided {
+			names = append(names, m.Interface)
+		}
+	}
+	return names
 }
