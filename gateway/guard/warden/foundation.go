@@ -12,7 +12,7 @@ import (
 // foundation is what the fence stands on: the socket that owns its table, and
 // the safe in which that socket outlives this process.
 type foundation struct {
-	ctx  context.Context //nolint:containedctx // of the process: what it starts must end with it
+	ctx  context.Context // of the process
 	log  *slog.Logger
 	safe safe
 }

@@ -150,7 +150,7 @@ func TestServiceManager(t *testing.T) {
 	for _, want := range []struct {
 		text  string
 		files int
-	}{{"FDSTOREREMOVE=1\nFDNAME=sluice-table", 0}, {"FDSTORE=1\nFDNAME=sluice-table", 1}} {
+	}{{"FDSTOREREMOVE=1\nFDNAME=sluice-table", 0}, {"FDSTORE=1\nFDPOLL=0\nFDNAME=sluice-table", 1}} {
 		text, oob := make([]byte, 256), make([]byte, 256)
 		n, oobn, _, _, err := syscall.Recvmsg(fd, text, oob, 0)
 		if err != nil {

@@ -265,13 +265,25 @@ func (l *loop) sweep() (fence.Findings, error) {
 	}
 	if err := l.fence.Apply(plan); err != nil {
 		l.applied = nil // whatever stands now: do it again
-		found, _ := l.fence.Audit()
-		return found, err
+		return l.askew(), err
 	}
 	l.applied = &plan
 	l.remember(j.restored)
 	l.countSent(plan)
 	return l.fence.Audit()
+}
+
+// askew looks at what stands after it could not be set right. What gets past
+// it trips as always.
+func (l *loop) askew() fence.Findings {
+	found, err := l.fence.Audit()
+	if err != nil {
+		return found // the error that led here is told
+	}
+	for _, t := range judge(l.sight(found), l.wear).trips {
+		l.trip(t)
+	}
+	return found
 }
 
 func (l *loop) sight(found fence.Findings) sight {

@@ -5,7 +5,9 @@ package warden
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -63,8 +65,11 @@ func (p *plant) start() {
 	}
 }
 
-// clean takes down what was built, and ends the warden.
+// clean takes down what was built, and ends the warden, when one is there.
 func (p *plant) clean() {
+	if strings.Contains(p.client.Standing().Reason, ErrAway.Error()) {
+		return
+	}
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
 	if err := p.client.Release(ctx, By{Who: "test", Reason: "it ends"}); err != nil {
@@ -224,6 +229,13 @@ func TestFilterIsRestored(t *testing.T) {
 		until(t, "restored", func() bool { return p.filters("mon0") > 0 })
 		t.Logf("tc qdisc del to restored: %s", time.Since(began).Round(time.Millisecond))
 	}
+	p.Self().Run("nft", "flush", "ruleset")
+	if out, err := p.Self().Command(t.Context(), "nft", "delete", "table", "netdev", "sluice").CombinedOutput(); err == nil {
+		t.Errorf("somebody else took the table away: %s", out)
+	}
+	if rules := p.ruleset(); !strings.Contains(rules, "sluice") {
+		t.Errorf("the table is gone:\n%s", rules)
+	}
 	s := p.client.Standing()
 	if len(s.Restored) == 0 || len(s.Trips) != 0 || !p.isUp("mon0") {
 		t.Errorf("%+v", s)
@@ -300,6 +312,65 @@ func TestSelfTest(t *testing.T) {
 	}
 	if n := seen.Count(); n != 0 {
 		t.Errorf("%d frames of the test left", n)
+	}
+}
+
+// TestWardenOfItsUser runs a warden as its unit does: not as root, with three
+// capabilities.
+func TestWardenOfItsUser(t *testing.T) {
+	p := newPlant(t, 1)
+	if p == nil {
+		return
+	}
+	p.end()
+	dir, err := os.MkdirTemp("", "warden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chown(dir, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	p.spawn.State, p.spawn.Socket = filepath.Join(dir, "state"), filepath.Join(dir, "w.sock")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", Verb, "--socket", p.spawn.Socket, "--state", p.spawn.State, "--uid", "0")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential:  &syscall.Credential{Uid: 65534, Gid: 65534},
+		AmbientCaps: []uintptr{uintptr(privilege.NetAdmin), uintptr(privilege.BPF), uintptr(privilege.NetRaw)},
+	}
+	var log strings.Builder
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	until(t, "it answers", func() bool {
+		c, err := Dial(t.Context(), p.spawn.Socket, slog.New(slog.DiscardHandler))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	p.client = dial(t, p.spawn.Socket)
+	p.order("mon0")
+	p.whole(1)
+	s, err := privilege.Of(p.pid())
+	if err != nil || s.Permitted != privilege.SetOf(needs(false)...) {
+		t.Errorf("%s, %v", s, err)
+	}
+	if f, err := p.client.Look(t.Context(), p.Self().Index("mon0"), "mon0"); err != nil {
+		t.Error(err)
+	} else {
+		_ = f.Close()
+	}
+	if err := p.client.Release(t.Context(), By{Who: "test", Reason: "it ends"}); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("%v\n%s", err, log.String())
 	}
 }
 
@@ -401,6 +472,8 @@ func TestIsolated(t *testing.T) {
 	p.end() // the one that newPlant started may not isolate
 	p.spawn.Isolate = true
 	p.start()
+	p.order("mon0") // what it says before anybody fences it does not count
+	p.whole(1)
 	seen := p.peer.Watch("eth0")
 	policy := guard.Policy{Node: "plant", Monitoring: []string{"mon0"}, Isolate: true}
 	if err := p.client.Order(t.Context(), policy); err != nil {

@@ -39,8 +39,24 @@ func guarded(d guard.Decision) bool {
 	}
 }
 
+// hold keeps the drops before an interface of a one-way link that nothing
+// names any more, because somebody has renamed it: until another policy is
+// ordered nothing passes there, not even the link's own frames. Monitoring
+// points are remembered by who decides.
+func (s *scene) hold(decisions []guard.Decision) {
+	for i, d := range decisions {
+		for _, was := range s.decisions {
+			link := was.Role == guard.DiodeTX || was.Role == guard.DiodeRX
+			if link && was.Index == d.Index && was.MAC == d.MAC && d.Role == guard.Closed {
+				decisions[i].Role, decisions[i].Rules = was.Role, nil
+			}
+		}
+	}
+}
+
 // take replaces the decisions.
 func (s *scene) take(decisions []guard.Decision, now time.Time) {
+	s.hold(decisions)
 	for _, d := range s.decisions {
 		if guarded(d) {
 			s.gone[d.Index] = vanished{decision: d, at: now}

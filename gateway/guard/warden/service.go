@@ -115,7 +115,8 @@ func (s storeSafe) keep(ctx context.Context, name string, file *os.File) error {
 	if err := s.to.tell(ctx, "FDSTOREREMOVE=1\nFDNAME="+name, nil); err != nil {
 		return err
 	}
-	return s.to.tell(ctx, "FDSTORE=1\nFDNAME="+name, file)
+	// FDPOLL=0: an error on the socket must not make the store let go of it.
+	return s.to.tell(ctx, "FDSTORE=1\nFDPOLL=0\nFDNAME="+name, file)
 }
 
 // tend implements safe.
