@@ -167,10 +167,10 @@ func (i *inspection) sent() uint64 {
 
 // beyond compares what a sending link has sent with what our program let pass.
 func (i *inspection) beyond(was *fencing, sent uint64) {
-	if !i.has.tc || !i.now.programStands(i.target, egress) {
+	p := i.now.programs[spot{i.target.Index, egress}]
+	if !i.has.tc || !p.mine {
 		return // the counter cannot be read; the drift says so
 	}
-	p := i.now.programs[spot{i.target.Index, egress}]
 	was.passed = min(was.passed, p.passed)
 	passed := p.passed - was.passed
 	if was.looks > 0 {
