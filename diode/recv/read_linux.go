@@ -137,6 +137,11 @@ func growBuffer(conn PacketReader) (granted int, err error) {
 	var inner error
 	err = raw.Control(func(fd uintptr) {
 		s := int(fd)
+		// Whoever opened it may have had the privilege that this process has not: asking again would shrink it.
+		if had, err := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil && had >= wantBuffer {
+			granted = had
+			return
+		}
 		if unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantBuffer) != nil {
 			inner = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF, wantBuffer)
 		}

@@ -68,6 +68,7 @@ func newCrossing(t *testing.T, s shape) *crossing {
 	c := &crossing{t: t, dir: dir, shape: s}
 	c.plant = &node{t: t, ns: lab.Namespace("plant"), name: "plant", config: filepath.Join(dir, "config"), state: filepath.Join(dir, "p"), out: &logBuffer{}}
 	c.dmz = &node{t: t, ns: lab.Namespace("dmz"), name: "dmz", config: filepath.Join(dir, "config"), state: filepath.Join(dir, "d"), out: &logBuffer{}}
+	emptyAtEnd(c.plant, c.dmz)
 	for i := range max(1, s.diodes) {
 		c.lay(lab, i)
 	}

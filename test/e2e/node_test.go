@@ -220,12 +220,20 @@ func newPair(t *testing.T, l link) *pair {
 	}
 	p.plant = &node{t: t, ns: site.Plant, name: "plant", config: config, state: filepath.Join(dir, "p"), out: &logBuffer{}}
 	p.dmz = &node{t: t, ns: site.DMZ, name: "dmz", config: config, state: filepath.Join(dir, "d"), out: &logBuffer{}}
+	emptyAtEnd(p.plant, p.dmz)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("plant:\n%s\ndmz:\n%s", tail(p.plant.out), tail(p.dmz.out))
 		}
 	})
 	return p
+}
+
+// emptyAtEnd ends the wardens, which outlive their cores, before the state directories are removed.
+func emptyAtEnd(nodes ...*node) {
+	for _, n := range nodes {
+		n.t.Cleanup(n.ns.Empty)
+	}
 }
 
 func tail(l *logBuffer) string {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,7 +87,7 @@ func TestSendNodeReplacedByASpare(t *testing.T) {
 	c.sent = c.sent[:500] // these die with the old machine
 	c.plant.kill()
 	c.wires[0].Set(netlab.Faults{})
-	wipe(t, c.plant.state)
+	c.plant.newMachine()
 	c.install(c.plant, "send", "first")
 	c.joined("spare", c.plant.start)
 	c.send(load{n: 500, size: 200})
@@ -112,7 +113,7 @@ func TestSendNodeRestoredFromABackup(t *testing.T) {
 			c.send(load{n: 300, size: 200})
 			c.whole("after the backup")
 			c.plant.kill()
-			wipe(t, c.plant.state)
+			c.plant.newMachine()
 			copyDir(t, backup, c.plant.state)
 			if !marks {
 				found, err := filepath.Glob(filepath.Join(c.plant.state, "plant", "spool", "via-a", "*", "mark"))
@@ -143,7 +144,7 @@ func TestReceiveNodeReplacedByASpare(t *testing.T) {
 	c.send(load{n: 20, size: 200, high: true})
 	c.whole("before")
 	c.dmz.kill()
-	wipe(t, c.dmz.state)
+	c.dmz.newMachine()
 	c.install(c.dmz, "receive", "first")
 	c.joined("spare", c.dmz.start)
 	c.send(load{n: 200, size: 200})
@@ -175,7 +176,7 @@ func TestReceiveNodeRestoredFromABackup(t *testing.T) {
 	c.send(load{n: 300, size: 200})
 	c.whole("after the backup")
 	c.dmz.kill()
-	wipe(t, c.dmz.state)
+	c.dmz.newMachine()
 	copyDir(t, backup, c.dmz.state)
 	c.joined("restored", c.dmz.start)
 	c.send(load{n: 100, size: 200})
@@ -207,7 +208,7 @@ func TestSenderWhoseClockWasAhead(t *testing.T) {
 		t.Errorf("the near side does not say that its sessions are ahead of the clock:\n%s", out)
 	}
 	c.plant.kill()
-	wipe(t, c.plant.state)
+	c.plant.newMachine()
 	c.install(c.plant, "send", "first")
 	c.plant.start()
 	c.alarmed("went back")
@@ -226,6 +227,13 @@ func TestSenderWhoseClockWasAhead(t *testing.T) {
 	c.stop()
 }
 
+// newMachine puts another machine in a node's place: nothing runs on it, not even the guard's warden, and its disk is empty.
+func (n *node) newMachine() {
+	n.t.Helper()
+	n.ns.Empty()
+	wipe(n.t, n.state)
+}
+
 func wipe(t *testing.T, path string) {
 	t.Helper()
 	if err := os.RemoveAll(path); err != nil {
@@ -239,6 +247,7 @@ func copyDir(t *testing.T, from, to string) {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	keepOwner(t, from, to)
 	entries, err := os.ReadDir(from)
 	if err != nil {
 		t.Fatal(err)
@@ -260,6 +269,22 @@ func copyDir(t *testing.T, from, to string) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			keepOwner(t, a, b)
 		}
+	}
+}
+
+// keepOwner gives a copy the owner of the original: some files are the plugins' user's.
+func keepOwner(t *testing.T, from, to string) {
+	t.Helper()
+	info, err := os.Stat(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		err = os.Lchown(to, int(st.Uid), int(st.Gid))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
