@@ -73,6 +73,7 @@ func TestProblemsOfTheGuard(t *testing.T) {
 func TestEvidenceIsShown(t *testing.T) {
 	r := evidence()
 	r.Mirrors = append(r.Mirrors, console.Mirror{Interface: "eno5", Verdict: console.MirrorUndecided})
+	r.Guard.Restored = slices.Repeat(r.Guard.Restored, 9)
 	r.Guard.Trips = []console.Trip{{At: r.At, Interface: "eno3", Cause: "an XDP program was attached\x1b[2J", Did: "set down; receivers closed"}}
 	var text bytes.Buffer
 	if err := console.GuardReportText(&text, r); err != nil {
@@ -81,6 +82,7 @@ func TestEvidenceIsShown(t *testing.T) {
 	for _, want := range []string{
 		"node gw-plant at 2026-11-23 12:00:00Z", "TRIPPED eno3 at 2026-11-23 12:00:00Z: an XDP program was attached?[2J; set down", "sluice guard reset --reason TEXT",
 		"tried on eno3: packet socket ok", "watched eno1: ordinary (200 frames for one machine, 1 of them for others)",
+		"set right again before that: 5 changes, see --json",
 		"too little arrives to tell eno5 from a mirror port: undecided, not safe",
 		"before the receivers' ports on other interfaces: nft input ok", "NOT OK",
 	} {

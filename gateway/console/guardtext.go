@@ -36,10 +36,16 @@ func (p *printer) guardDetail(g Guard) {
 	if len(g.Trips) > 0 {
 		p.line("    find out why, then: sluice guard reset --reason TEXT")
 	}
-	for _, r := range g.Restored {
+	if n := len(g.Restored) - restoredShown; n > 0 {
+		p.line("  set right again before that: %s, see --json and the audit log", plural(uint64(n), "change"))
+	}
+	for _, r := range g.Restored[max(len(g.Restored)-restoredShown, 0):] {
 		p.line("  set right again at %s: %s: %s", stamp(r.At), r.Interface, clean(r.What))
 	}
 }
+
+// restoredShown is how many of the newest changes people are shown (ours).
+const restoredShown = 4
 
 func (w Warden) line() string {
 	if !w.Known {
