@@ -11,15 +11,16 @@ import (
 
 // namespaceAttacks try to leave the sandbox's view of the machine, or to make one in which they are somebody.
 func namespaceAttacks() []Attack {
+	const ofChildren = unix.CLONE_NEWPID | unix.CLONE_NEWTIME // whose children are born elsewhere from then on
 	un := func(name string, flags uintptr) Attack {
-		return Attack{Name: "namespace/unshare-" + name, Want: refused(), Alone: true, Needs: Namespace, try: calling(unix.SYS_UNSHARE, flags)}
+		return Attack{Name: "namespace/unshare-" + name, Want: refused(), Alone: flags&ofChildren != 0, Needs: Namespace, try: calling(unix.SYS_UNSHARE, flags)}
 	}
 	return []Attack{
 		un("user", unix.CLONE_NEWUSER), un("network", unix.CLONE_NEWNET), un("mount", unix.CLONE_NEWNS), un("process", unix.CLONE_NEWPID),
 		un("time", unix.CLONE_NEWTIME), un("cgroup", unix.CLONE_NEWCGROUP),
-		{Name: "namespace/clone-user", Want: refused(), Alone: true, try: cloning(unix.CLONE_NEWUSER)},
-		{Name: "namespace/clone-network", Want: refused(), Alone: true, Needs: Namespace, try: cloning(unix.CLONE_NEWNET)},
-		{Name: "namespace/clone3", Want: missing(), Alone: true, try: clone3},
+		{Name: "namespace/clone-user", Want: refused(), try: cloning(unix.CLONE_NEWUSER)},
+		{Name: "namespace/clone-network", Want: refused(), Needs: Namespace, try: cloning(unix.CLONE_NEWNET)},
+		{Name: "namespace/clone3", Want: missing(), try: clone3},
 		{Name: "namespace/enter-by-descriptor", Want: refused(), try: onControl(unix.SYS_SETNS, 0)},
 		{Name: "namespace/enter-that-of-the-core", Want: []syscall.Errno{unix.ENOENT, unix.EPERM}, Alone: true, Needs: Root, try: enterCore, Uncontrolled: "its own is entered without effect"},
 		{Name: "namespace/mount", Want: refused(), Alone: true, Needs: Namespace, try: func(p Place) error {
@@ -31,12 +32,12 @@ func namespaceAttacks() []Attack {
 		{Name: "namespace/remount-writable", Want: refused(), Alone: true, Needs: Namespace, try: func(Place) error {
 			return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, "")
 		}, Uncontrolled: ofMachine},
-		{Name: "namespace/unmount", Want: refused(), Alone: true, Needs: Namespace, try: func(p Place) error { return unix.Unmount(p.Granted, unix.MNT_DETACH) }},
-		{Name: "namespace/pivot-root", Want: refused(), Alone: true, Needs: Namespace, try: func(p Place) error { return unix.PivotRoot(p.Granted, p.Granted) }},
+		{Name: "namespace/unmount", Want: refused(), Needs: Namespace, try: func(p Place) error { return unix.Unmount(p.Granted, unix.MNT_DETACH) }},
+		{Name: "namespace/pivot-root", Want: refused(), Needs: Namespace, try: func(p Place) error { return unix.PivotRoot(p.Granted, p.Granted) }},
 		{Name: "namespace/change-root", Want: refused(), Alone: true, Needs: Namespace, try: func(p Place) error { return unix.Chroot(p.Granted) }},
 		{Name: "namespace/open-tree", Want: refused(), Needs: Namespace, try: openTree},
 		{Name: "namespace/file-system-context", Want: refused(), Needs: Namespace, try: fileSystemContext},
-		{Name: "namespace/host-name", Want: refused(), Alone: true, Needs: Namespace, try: func(Place) error { return unix.Sethostname([]byte("owned")) }},
+		{Name: "namespace/host-name", Want: refused(), Needs: Namespace, try: func(Place) error { return unix.Sethostname([]byte("owned")) }},
 	}
 }
 

@@ -62,18 +62,19 @@ func (s *site) archive(t *testing.T, out string) {
 	}
 }
 
-// outlet delivers batches, then nothing more. Only the sink's Run uses it.
+// outlet delivers one batch after the other, each when the one before is acknowledged.
 type outlet struct {
 	batches [][]byte
-	next    chan sdk.Delivery
-	acked   uint64
+	turn    chan struct{}
+	sent    uint64 // used by Next only
+	acked   uint64 // used by Ack, and when Run is over
 	held    string
 }
 
 // newOutlet makes batches whose lines take 20 KiB and more each.
 func newOutlet(t *testing.T, n int) *outlet {
 	t.Helper()
-	o := &outlet{next: make(chan sdk.Delivery, n)}
+	o := &outlet{turn: make(chan struct{}, n+1)}
 	stream := sdk.StreamID{byte(time.Now().UnixNano()), 1} //nolint:gosec // any number
 	for i := range n {
 		r := sdk.Record{Kind: sdk.KindSyslog, Received: time.Now(), Payload: bytes.Repeat([]byte("x"), 20<<10)}
@@ -82,26 +83,29 @@ func newOutlet(t *testing.T, n int) *outlet {
 			t.Fatal(err)
 		}
 		o.batches = append(o.batches, raw)
-		o.next <- sdk.Delivery{Number: uint64(i + 1), Class: sdk.ClassBulk, Data: raw} //nolint:gosec // small
 	}
-	close(o.next)
+	o.turn <- struct{}{}
 	return o
 }
 
 func (o *outlet) Next(ctx context.Context) (sdk.Delivery, error) {
 	select {
-	case d, ok := <-o.next:
-		if !ok {
-			return d, io.EOF
-		}
-		return d, nil
+	case <-o.turn:
 	case <-ctx.Done():
 		return sdk.Delivery{}, ctx.Err()
 	}
+	if o.sent == uint64(len(o.batches)) {
+		return sdk.Delivery{}, io.EOF
+	}
+	o.sent++
+	return sdk.Delivery{Number: o.sent, Class: sdk.ClassBulk, Data: o.batches[o.sent-1]}, nil
 }
 
 func (o *outlet) Ack(_ context.Context, through uint64, _ ...sdk.Rejection) error {
-	o.acked = through
+	if through > o.acked {
+		o.acked = through
+		o.turn <- struct{}{} // has room for every batch
+	}
 	return nil
 }
 

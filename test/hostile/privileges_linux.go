@@ -9,15 +9,15 @@ import (
 // privilegeAttacks try to become somebody else, or to shed what holds the process.
 func privilegeAttacks() []Attack {
 	prctl := func(name string, args ...uintptr) Attack {
-		return Attack{Name: "privilege/" + name, Want: refused(), Alone: true, try: calling(unix.SYS_PRCTL, args...)}
+		return Attack{Name: "privilege/" + name, Want: refused(), try: calling(unix.SYS_PRCTL, args...)}
 	}
 	return []Attack{
 		{Name: "privilege/setuid", Want: refused(), Alone: true, Needs: Namespace, try: calling(unix.SYS_SETUID, 0)},
 		{Name: "privilege/setresuid", Want: refused(), Alone: true, Needs: Namespace, try: calling(unix.SYS_SETRESUID, 0, 0, 0)},
 		{Name: "privilege/setgid", Want: refused(), Alone: true, Needs: Namespace, try: calling(unix.SYS_SETGID, 0)},
 		{Name: "privilege/setresgid", Want: refused(), Alone: true, Needs: Namespace, try: calling(unix.SYS_SETRESGID, 0, 0, 0)},
-		{Name: "privilege/setgroups", Want: refused(), Alone: true, Needs: Root, try: becomeMember},
-		{Name: "privilege/capset", Want: refused(), Alone: true, Needs: Namespace, try: raiseAll},
+		{Name: "privilege/setgroups", Want: refused(), Needs: Root, try: becomeMember},
+		{Name: "privilege/capset", Want: refused(), Needs: Namespace, try: raiseAll},
 		prctl("dumpable", unix.PR_SET_DUMPABLE, 1),
 		prctl("outlive-the-core", unix.PR_SET_PDEATHSIG, 0),
 		prctl("ptracer", unix.PR_SET_PTRACER, ^uintptr(0)),
@@ -28,8 +28,8 @@ func privilegeAttacks() []Attack {
 		{Name: "privilege/limit-of-locked-memory", Want: refused(), try: raising(unix.RLIMIT_MEMLOCK), Uncontrolled: ofContainers},
 		{Name: "privilege/limit-of-core-dumps", Want: refused(), try: raising(unix.RLIMIT_CORE), Uncontrolled: ofContainers},
 		{Name: "privilege/type-into-terminal", Want: refused(), try: typing},
-		{Name: "privilege/personality", Want: refused(), Alone: true, try: calling(unix.SYS_PERSONALITY, 0x0040000)}, // ADDR_NO_RANDOMIZE
-		{Name: "privilege/real-time", Want: refused(), Alone: true, Needs: Root, try: realTime},
+		{Name: "privilege/personality", Want: refused(), try: calling(unix.SYS_PERSONALITY, 0x0040000)}, // ADDR_NO_RANDOMIZE
+		{Name: "privilege/real-time", Want: refused(), Needs: Root, try: realTime},
 	}
 }
 
