@@ -68,6 +68,9 @@ func keep(socket string, reduced bool) error {
 		return err
 	}
 	defer func() { _ = os.Remove(socket) }()
+	if err := seal(); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	k := &keeper{files: map[string]*os.File{}, quit: stop}
 	newServer(slog.New(slog.DiscardHandler), []int{os.Getuid()}, k, nil).run(ctx, l)
 	return nil

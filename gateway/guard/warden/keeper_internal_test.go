@@ -3,10 +3,12 @@ package warden
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -78,6 +80,15 @@ func TestKeeperHasNoPrivileges(t *testing.T) {
 	for _, have := range threads {
 		if have.Permitted|have.Effective|have.Inheritable|have.Ambient != 0 {
 			t.Errorf("the keeper has %s", have)
+		}
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.client.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("want %q", want)
 		}
 	}
 }

@@ -26,3 +26,5 @@ func peerOf(*net.UnixConn) (peer, error) {
 }
 
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+func seal() error { return fmt.Errorf("guard: keeper: seal: %w", errors.ErrUnsupported) }

@@ -160,9 +160,13 @@ func TestWardenIsKilled(t *testing.T) {
 	if n := before.Count(); n != 0 {
 		t.Errorf("%d frames left while no warden ran", n)
 	}
+	began := time.Now()
 	p.start()
 	p.whole(1) // by the stored policy, without an order
+	t.Logf("started anew to whole, as the client sees it: %s", time.Since(began).Round(time.Millisecond))
+	began = time.Now()
 	p.order("mon0", "mon1")
+	t.Logf("order of another monitoring point: %s", time.Since(began).Round(time.Millisecond))
 	p.whole(2)
 	if log, err := os.ReadFile(filepath.Join(p.spawn.State, logFile)); err != nil || !strings.Contains(string(log), "taken over") {
 		t.Errorf("the table was made anew: %v\n%s", err, log)
