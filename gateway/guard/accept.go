@@ -22,7 +22,7 @@ func (g *Guard) Accept(name string) (Decision, error) {
 		return Decision{}, &RuleError{"interface", name, fmt.Sprintf("matches %d interfaces", len(found)), describeAll(g.links)}
 	}
 	l, before := found[0], slices.Clone(g.mem.accepted)
-	g.mem.accept(l, g.links, byOperator)
+	g.mem.accept(l, g.links)
 	v, _ := find(decide(g.policy, g.links, g.mem, g.mirrorWatch), l.index)
 	err := refuseAccept(v, len(g.policy.Service) > 0)
 	if err == nil {

@@ -38,7 +38,7 @@ func TestPolicyCases(t *testing.T) {
 			})
 		}
 		if *update {
-			if err := os.WriteFile(file, []byte(now.String()), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(strings.TrimRight(now.String(), "\n")+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -166,7 +167,11 @@ func (s scene) doubt(v *verdict, r *record, named bool) {
 	case !known && !named:
 		v.Role, v.Reason = Closed, fmt.Sprintf("being watched for %s before it becomes a service interface", s.mirrorWatch)
 	case known && seen.Verdict == MirrorUndecided && !named:
-		v.Reason += "; idle: could not be told from a mirror port"
+		why := "idle"
+		if strings.HasPrefix(seen.Text, notLooked) {
+			why = "not looked at"
+		}
+		v.Reason += "; " + why + ": could not be told from a mirror port"
 	}
 }
 

@@ -184,12 +184,7 @@ func (g *Guard) reconsider(links []link, fresh bool) {
 		g.onDecide(decisions(verdicts))
 	}
 	g.enforce(verdicts, fresh)
-	if slices.ContainsFunc(verdicts, func(v verdict) bool { return v.watch }) {
-		select {
-		case g.doubt <- struct{}{}:
-		default: // already asked
-		}
-	}
+	g.wonder(verdicts)
 }
 
 // shut closes every listening socket: the interfaces could not be read again.

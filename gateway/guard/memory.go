@@ -39,11 +39,15 @@ type record struct {
 	Mirror   *Mirror   `json:"mirror,omitempty"` // of the last look; nil = none yet
 }
 
+// recordOf is what tells an interface from others.
+func recordOf(l link) record {
+	return record{Name: l.name, Kind: l.kind, Path: l.path, PermMAC: l.permMAC, MAC: l.mac, AltNames: l.altNames}
+}
+
 func newRecord(l link, by string) record {
-	return record{
-		Name: l.name, Kind: l.kind, Path: l.path, PermMAC: l.permMAC, MAC: l.mac,
-		AltNames: slices.Clone(l.altNames), By: by, At: time.Now().UTC().Truncate(time.Second),
-	}
+	r := recordOf(l)
+	r.AltNames, r.By, r.At = slices.Clone(l.altNames), by, time.Now().UTC().Truncate(time.Second)
+	return r
 }
 
 func newMemory() *memory {
@@ -156,14 +160,19 @@ func (m *memory) forget(p Policy, links []link) {
 // and have the same address as well.
 func (m *memory) record(l link, links []link) *record {
 	same := sameAs(l)
-	sharers := filter(links, func(o link) bool { return same(newRecord(o, "")) })
+	sharers := 0
+	for _, o := range links {
+		if same(recordOf(o)) {
+			sharers++
+		}
+	}
 	var found []*record
 	for i := range m.accepted {
 		if same(m.accepted[i]) {
 			found = append(found, &m.accepted[i])
 		}
 	}
-	if len(found) == 1 && len(sharers) < 2 {
+	if len(found) == 1 && sharers < 2 {
 		return found[0]
 	}
 	// Several share it, as the ports of one card may: all else must agree.
@@ -192,10 +201,11 @@ func sameAs(l link) func(record) bool {
 	return func(r record) bool { return r.Name == l.name && r.Kind == l.kind && r.MAC == l.mac }
 }
 
-// accept remembers an interface; what was remembered of it before is replaced.
-func (m *memory) accept(l link, links []link, by string) {
+// accept remembers that an operator accepted an interface; what was remembered
+// of it before is replaced.
+func (m *memory) accept(l link, links []link) {
 	m.drop(l, links)
-	m.accepted = append(m.accepted, newRecord(l, by))
+	m.accepted = append(m.accepted, newRecord(l, byOperator))
 	m.dirty = true
 }
 

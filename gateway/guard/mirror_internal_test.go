@@ -123,7 +123,7 @@ func TestInterfaceThatCannotBeLookedAt(t *testing.T) {
 		start(t, g)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		want := "neither monitoring point nor diode interface; idle: could not be told from a mirror port"
+		want := "neither monitoring point nor diode interface; not looked at: could not be told from a mirror port"
 		if d := g.Snapshot().Decisions[1]; d.Role != Service || d.Reason != want {
 			t.Errorf("%+v", d)
 		}

@@ -56,12 +56,13 @@ func (m *memory) forgetGone(links []link) {
 // forwards.
 func mirrorProof(l link) bool { return l.loopback || l.kind == "bridge" }
 
-// unsure are the interfaces that are to be looked at now.
+// unsure are the interfaces that are to be looked at now. While nothing may be
+// opened there are none: whoever lends the sockets may be away.
 func (g *Guard) unsure() (due, all []link) {
 	g.apply.Lock()
 	defer g.apply.Unlock()
 	verdicts, err := g.current()
-	if err != nil && g.fence == nil {
+	if err != nil {
 		return nil, nil
 	}
 	for _, v := range verdicts {
@@ -113,11 +114,28 @@ func (g *Guard) examine(ctx context.Context, l link, links []link) {
 	if ctx.Err() != nil {
 		return
 	}
+	if _, away := g.current(); err != nil && away != nil {
+		return // once more when it is back
+	}
 	if err != nil {
 		g.log.Warn("guard: an interface could not be told from a mirror port", "interface", l.name, "error", err)
-		m = Mirror{Verdict: MirrorUndecided, Text: "could not be looked at: " + err.Error(), At: time.Now().UTC()}
+		m = Mirror{Verdict: MirrorUndecided, Text: notLooked + err.Error(), At: time.Now().UTC().Truncate(time.Second)}
 	}
 	g.learnMirror(l, m)
+}
+
+// notLooked begins the text of a verdict without a look.
+const notLooked = "could not be looked at: "
+
+// wonder has interfaces looked at about which something is unknown.
+func (g *Guard) wonder(verdicts []verdict) {
+	if !slices.ContainsFunc(verdicts, func(v verdict) bool { return v.watch }) {
+		return
+	}
+	select {
+	case g.doubt <- struct{}{}:
+	default: // already asked
+	}
 }
 
 // learnMirror keeps a verdict and decides anew.

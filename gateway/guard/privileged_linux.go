@@ -9,10 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// headBytes is how much of each frame a look shows: Ethernet, a tag, IPv6 or
-// IPv4 with options, UDP.
-const headBytes = 128
-
 // OpenPacket opens the packet socket that DiodeCapture describes: the filter
 // is set before the socket is bound, and locked; the interface is read back
 // and compared by index and name. It takes CAP_NET_RAW on the calling thread,

@@ -211,4 +211,5 @@ func (g *Guard) stand() {
 	verdicts := g.verdicts
 	g.mu.Unlock()
 	g.enforce(verdicts, false)
+	g.wonder(verdicts)
 }

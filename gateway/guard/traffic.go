@@ -7,6 +7,10 @@ import (
 	"net/netip"
 )
 
+// headBytes is how much of each frame a look shows: Ethernet, a tag, IPv6 or
+// IPv4 with options, UDP.
+const headBytes = 128
+
 // traffic is what arrived while somebody watched.
 type traffic struct {
 	total uint64 // frames of any kind
