@@ -16,6 +16,9 @@ const atOnce = "24"
 const matrixFlag = "matrix"
 
 func TestMain(m *testing.M) {
+	if code, is := verb(); is {
+		os.Exit(code)
+	}
 	flag.String(matrixFlag, "", "`file` that the emission table is written to")
 	flag.Parse()
 	if err := sideBySide(); err != nil {

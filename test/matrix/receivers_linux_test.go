@@ -3,6 +3,7 @@ package matrix_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/gateway/guard"
@@ -58,6 +59,9 @@ func (s *station) sameIndex() {
 	s.addressed()
 }
 
+// attackFrames is how many frames one attack has.
+const attackFrames = 6 * 4 * 2
+
 // attack sends to every port of the station from the monitored network, over
 // IPv4 and IPv6, to its data addresses and to those that the monitoring point
 // may have.
@@ -81,16 +85,24 @@ func (s *station) attack(label string) {
 	}
 }
 
-// TestReceiversNoAddress and the following are the receivers' table with the
-// product's sockets alone: no drop stands before them. The other ways to bind
-// are the positive control. Each row is a process in a namespace of its own.
-func TestReceiversNoAddress(t *testing.T)    { receivers(t, "no address") }
-func TestReceiversAnAddress(t *testing.T)    { receivers(t, "an address") }
-func TestReceiversRenamed(t *testing.T)      { receivers(t, "renamed") }
-func TestReceiversNamesSwapped(t *testing.T) { receivers(t, "names swapped") }
-func TestReceiversSameIndex(t *testing.T)    { receivers(t, "same index") }
+// TestReceiversNoAddress and the following are the rows of the receivers'
+// table, each a process in a namespace of its own. First the product's sockets
+// are alone, no drop stands before them, and the other ways to bind are the
+// positive control. Then the warden guards, and nobody is reached, whatever
+// his sockets are bound to.
+func TestReceiversNoAddress(t *testing.T)    { receivers(t, "no address", false) }
+func TestReceiversAnAddress(t *testing.T)    { receivers(t, "an address", false) }
+func TestReceiversRenamed(t *testing.T)      { receivers(t, "renamed", false) }
+func TestReceiversNamesSwapped(t *testing.T) { receivers(t, "names swapped", false) }
+func TestReceiversSameIndex(t *testing.T)    { receivers(t, "same index", false) }
 
-func receivers(t *testing.T, name string) {
+func TestGuardedNoAddress(t *testing.T)    { receivers(t, "no address", true) }
+func TestGuardedAnAddress(t *testing.T)    { receivers(t, "an address", true) }
+func TestGuardedRenamed(t *testing.T)      { receivers(t, "renamed", true) }
+func TestGuardedNamesSwapped(t *testing.T) { receivers(t, "names swapped", true) }
+func TestGuardedSameIndex(t *testing.T)    { receivers(t, "same index", true) }
+
+func receivers(t *testing.T, name string, guarded bool) {
 	t.Helper()
 	t.Parallel()
 	s := newStation(t)
@@ -98,13 +110,17 @@ func receivers(t *testing.T, name string) {
 		return
 	}
 	for _, f := range faults() {
-		if f.name == name {
+		switch {
+		case f.name != name:
+		case guarded:
+			s.guardedRow(f)
+		default:
 			s.row(f)
 		}
 	}
 }
 
-// row attacks before and after a fault.
+// row attacks the guard's sockets, and those of others beside them.
 func (s *station) row(f fault) {
 	s.Helper()
 	b := newBeliever()
@@ -114,24 +130,74 @@ func (s *station) row(f fault) {
 	f.do(s)
 	s.routeBack()
 	s.attack(f.name)
-	until(s.T, "the attack reaches an ordinary socket", func() bool { return s.count(wildcardPort, f.name) > 0 })
 	s.last(f.name)
-	got := reached{
-		wildcard: s.count(wildcardPort, f.name) > 0,
-		device:   s.count(devicePort, f.name) > 0,
-		address:  s.count(addressPort, f.name) > 0,
-	}
-	s.Logf("%s: reached %+v; half open: wildcard %d, device %d, address %d, ours %d", f.name, got,
-		halfOpen(wildcardPort), halfOpen(devicePort), halfOpen(addressPort), halfOpen(oursPort))
-	if got != f.others {
+	if got := s.got(f.name); got != f.others {
 		s.Errorf("%s: other ways to bind: reached %+v, the table says %+v", f.name, got, f.others)
 	}
-	if n, c, h := s.count(oursPort, f.name), s.count(oursPort, "connection"), halfOpen(oursPort); n+c+h > 0 {
-		s.Errorf("%s: ours: %d datagrams, %d connections, %d half open", f.name, n, c, h)
+	s.oursUntouched(f.name)
+	if f.still {
+		s.arrives("after")
+	}
+}
+
+// guardedRow does the same with every drop in place.
+func (s *station) guardedRow(f fault) {
+	s.Helper()
+	p := guard.Policy{Node: "matrix", Monitoring: only(guarded), Ports: []guard.Port{{Network: "tcp", Port: oursPort}, {Network: "udp", Port: oursPort}}}
+	w := guarding(s.T, s.Self(), p)
+	s.start(p, guard.Options{Fence: w.client, Opener: w.client})
+	s.open()
+	s.arrives("before")
+	f.do(s)
+	at := s.monitored()
+	before := received(s.Self(), at)
+	// Some of it gets lost while the warden has a new interface down.
+	until(s.T, "the frames of the attack have arrived", func() bool {
+		s.attack(f.name)
+		return received(s.Self(), at) >= before+2*attackFrames
+	})
+	if got := s.got(f.name); got != (reached{}) {
+		s.Errorf("%s: reached %+v, although every drop stands", f.name, got)
+	}
+	s.oursUntouched(f.name)
+	if cause, yes := w.tripped(); yes {
+		s.Errorf("%s: tripped: %s", f.name, cause)
 	}
 	if f.still {
 		s.arrives("after")
 	}
+}
+
+// got says who was reached.
+func (s *station) got(label string) reached {
+	s.Helper()
+	s.Logf("%s: half open: wildcard %d, device %d, address %d, ours %d", label,
+		halfOpen(wildcardPort), halfOpen(devicePort), halfOpen(addressPort), halfOpen(oursPort))
+	return reached{
+		wildcard: s.count(wildcardPort, label) > 0,
+		device:   s.count(devicePort, label) > 0,
+		address:  s.count(addressPort, label) > 0,
+	}
+}
+
+func (s *station) oursUntouched(label string) {
+	s.Helper()
+	if n, c, h := s.count(oursPort, label), s.count(oursPort, "connection"), halfOpen(oursPort); n+c+h > 0 {
+		s.Errorf("%s: ours: %d datagrams, %d connections, %d half open", label, n, c, h)
+	}
+}
+
+// monitored is the name that the attacker's cable has now.
+func (s *station) monitored() string {
+	s.Helper()
+	for line := range strings.Lines(s.Self().IP("-o", "link")) {
+		if f := strings.Fields(line); strings.Contains(line, nodeMAC) && len(f) > 1 {
+			name, _, _ := strings.Cut(strings.TrimSuffix(f[1], ":"), "@")
+			return name
+		}
+	}
+	s.Fatal("the monitoring point is gone")
+	return ""
 }
 
 // last waits until the last frame of an attack has arrived.

@@ -1,0 +1,363 @@
+package matrix_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-gateway/sluice/gateway/guard"
+	"github.com/sluice-gateway/sluice/test/netlab"
+)
+
+// way is one way to send something that is not the link's.
+type way struct {
+	name    string
+	frame   []byte
+	arrives bool // without a guard IP delivers it to this machine
+}
+
+const vlanTag = "VLAN tag"
+
+// ways lists frames from src to dst that differ from the link's in one thing.
+func ways(src, dst netip.Addr) []way {
+	out := []way{
+		{"another port", datagram(src, dst, linkPort+1, "x"), true},
+		{"another source", datagram(src.Prev().Prev(), dst, linkPort, "x"), true},
+		{"another destination", datagram(src, dst.Next().Next(), linkPort, "x"), false},
+		{"TCP", syn(src, dst, linkPort), true},
+		{"echo", echo(src, dst), true},
+		{"a question for the address", whoHas(src, dst), false},
+		{"a first fragment", fragment(src, dst, 0, true), false},
+		{"a later fragment", fragment(src, dst, 185, false), false},
+		{vlanTag, tagged(datagram(src, dst, linkPort, "x")), false},
+		{"no IP at all", mark(stimulusMark), false},
+	}
+	if src.Is4() {
+		out = append(out, way{"IP options", withOptions(src, dst), true})
+	} else {
+		out = append(out, way{"extension header", withExtension(src, dst), true})
+	}
+	return out
+}
+
+func ofLink(src, dst netip.Addr) []byte { return datagram(src, dst, linkPort, "link") }
+
+// fragment is a piece of a datagram to the link's port; offset in units of 8
+// bytes.
+func fragment(src, dst netip.Addr, offset uint16, more bool) []byte {
+	b := datagram(src, dst, linkPort, "xxxxxxxx")
+	if src.Is4() {
+		word := offset
+		if more {
+			word |= 0x2000
+		}
+		binary.BigEndian.PutUint16(b[14+6:], word)
+		fixSum(b[14:34])
+		return b
+	}
+	head := []byte{byte(layers.IPProtocolUDP), 0, 0, 0, 0, 0, 0, 1}
+	word := offset << 3
+	if more {
+		word |= 1
+	}
+	binary.BigEndian.PutUint16(head[2:], word)
+	return extended(b, byte(layers.IPProtocolIPv6Fragment), head)
+}
+
+// fixSum computes the checksum of an IPv4 header anew (RFC 791).
+func fixSum(head []byte) {
+	binary.BigEndian.PutUint16(head[10:], 0)
+	sum := uint32(0)
+	for i := 0; i < len(head); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(head[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	binary.BigEndian.PutUint16(head[10:], ^uint16(sum))
+}
+
+// extended puts an extension header of 8 bytes before UDP.
+func extended(b []byte, kind byte, head []byte) []byte {
+	out := append(append(append([]byte(nil), b[:54]...), head...), b[54:]...)
+	out[14+6] = kind
+	binary.BigEndian.PutUint16(out[14+4:], binary.BigEndian.Uint16(b[14+4:])+8)
+	return out
+}
+
+func withExtension(src, dst netip.Addr) []byte {
+	return extended(datagram(src, dst, linkPort, "x"), byte(layers.IPProtocolIPv6Destination), []byte{byte(layers.IPProtocolUDP), 0, 1, 4, 0, 0, 0, 0})
+}
+
+func withOptions(src, dst netip.Addr) []byte {
+	l := &layers.IPv4{
+		Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: src.AsSlice(), DstIP: dst.AsSlice(),
+		Options: []layers.IPv4Option{{OptionType: 1}, {OptionType: 1}, {OptionType: 1}, {OptionType: 1}},
+	}
+	u := &layers.UDP{SrcPort: 40000, DstPort: linkPort}
+	_ = u.SetNetworkLayerForChecksum(l)
+	return frame(ethernet(mac(nodeMAC), layers.EthernetTypeIPv4), l, u, gopacket.Payload("x"))
+}
+
+func tagged(b []byte) []byte {
+	out := append(append([]byte(nil), b[:12]...), 0x81, 0x00, 0, 7)
+	return append(out, b[12:]...)
+}
+
+// outward turns a frame towards the node into one away from it.
+func outward(b []byte) []byte {
+	out := append([]byte(nil), b...)
+	copy(out, mac(peerMAC))
+	copy(out[6:], mac(nodeMAC))
+	return out
+}
+
+// ends are the two ends of a link.
+func ends(six bool) (node, peer netip.Addr) {
+	if six {
+		return ownAddr6().Addr(), netlab.MonitorAddr6().Addr()
+	}
+	return ownAddr().Addr(), netlab.MonitorAddr().Addr()
+}
+
+func eachFamily(t *testing.T, f func(t *testing.T, six bool)) {
+	t.Helper()
+	for name, six := range map[string]bool{"IPv4": false, "IPv6": true} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); f(t, six) })
+	}
+}
+
+func (c *cell) addressBoth() {
+	c.Helper()
+	c.node.AddAddr(guarded, ownAddr())
+	c.node.AddAddr(guarded, ownAddr6())
+}
+
+// TestWaysUnguarded is the positive control of the tests below: without a
+// guard all these frames leave, and those that IP understands arrive.
+func TestWaysUnguarded(t *testing.T) {
+	eachFamily(t, func(t *testing.T, six bool) {
+		t.Helper()
+		c := newCell(t, anything)
+		c.addressBoth()
+		c.up()
+		node, peer := ends(six)
+		got := c.listenRaw(six)
+		for _, way := range ways(peer, node) {
+			before := got.Load()
+			if _, err := c.peer.Inject(outside, false, way.frame); err != nil {
+				t.Fatal(err)
+			}
+			if way.arrives {
+				until(t, way.name+" arrives", func() bool { return got.Load() > before })
+			}
+		}
+		for _, way := range ways(node, peer) {
+			want := outward(way.frame)
+			seen := c.witnesses[0].CountIf(func(p gopacket.Packet) bool {
+				// The kernel takes a VLAN tag off before a witness sees the frame.
+				return bytes.Equal(p.Data(), want) || way.name == vlanTag && bytes.Equal(p.Data()[12:], want[16:])
+			})
+			if _, err := c.node.Inject(guarded, false, want); err != nil {
+				t.Fatal(err)
+			}
+			until(t, way.name+" leaves", func() bool { return seen() > 0 })
+		}
+	})
+}
+
+// TestDiodeTX wants the link's datagrams to leave, and nothing else, however
+// it is sent.
+func TestDiodeTX(t *testing.T) {
+	eachFamily(t, func(t *testing.T, six bool) {
+		t.Helper()
+		c := newCell(t, anything)
+		c.addressBoth()
+		node, peer := ends(six)
+		to := netip.AddrPortFrom(peer, linkPort)
+		w := guarding(t, c.node, guard.Policy{Node: "matrix", DiodeTX: only(guarded), SendEnds: []guard.SendEnd{
+			{Interface: guarded, Source: node, Destination: to, MAC: mac(peerMAC)},
+		}})
+		c.up()
+		until(t, "the link's datagrams leave", func() bool {
+			_ = c.node.Do(func() error { return say(t.Context(), to, "link") })
+			all, _ := c.seen()
+			return all > 0
+		})
+		before, _ := c.seen()
+		for _, way := range ways(node, peer) {
+			for _, bypass := range []bool{false, true} {
+				_, err := c.node.Inject(guarded, bypass, outward(way.frame))
+				c.tolerate(err)
+			}
+		}
+		_ = c.node.Do(func() error { return sendBound(guarded, 2, destinations()...) })
+		c.scan(peer, node)
+		_ = c.node.Do(func() error { return say(t.Context(), to, "last") })
+		until(t, "the last datagram is seen", func() bool { all, _ := c.seen(); return all > before })
+		c.rest(settle)
+		if all, _ := c.seen(); all != before+1 {
+			t.Errorf("%d frames left beside the link's: %v", all-before-1, c.witnesses[0].Frames()[before])
+		}
+		if cause, yes := w.tripped(); yes {
+			t.Errorf("tripped: %s", cause)
+		}
+	})
+}
+
+// TestDiodeRX wants the link's datagrams to arrive, and nothing else.
+func TestDiodeRX(t *testing.T) {
+	eachFamily(t, func(t *testing.T, six bool) {
+		t.Helper()
+		c := newCell(t, anything)
+		c.addressBoth()
+		node, peer := ends(six)
+		got := c.listenRaw(six)
+		w := guarding(t, c.node, guard.Policy{Node: "matrix", DiodeRX: only(guarded), ReceiveEnds: []guard.ReceiveEnd{
+			{Interface: guarded, Source: peer, Listen: netip.AddrPortFrom(node, linkPort)},
+		}})
+		c.up()
+		quiet, _ := c.seen()
+		got.Store(0)
+		until(t, "the link's datagrams arrive", func() bool {
+			_, err := c.peer.Inject(outside, false, ofLink(peer, node))
+			c.tolerate(err)
+			return got.Load() > 0
+		})
+		c.rest(settle)
+		got.Store(0)
+		for _, way := range ways(peer, node) {
+			_, err := c.peer.Inject(outside, false, way.frame)
+			c.tolerate(err)
+			c.rest(20 * time.Millisecond)
+			if n := got.Swap(0); n > 0 {
+				t.Errorf("%s: %d packets arrived", way.name, n)
+			}
+		}
+		c.scan(peer, node)
+		if all, _ := c.seen(); all > quiet || got.Load() > 0 {
+			t.Errorf("%d frames left, %d packets of a scan arrived", all-quiet, got.Load())
+		}
+		if cause, yes := w.tripped(); yes {
+			t.Errorf("tripped: %s", cause)
+		}
+	})
+}
+
+// TestDiodeRXCapturing wants nothing to arrive at all, while a capture sees the
+// link's datagrams and nothing else.
+func TestDiodeRXCapturing(t *testing.T) {
+	eachFamily(t, func(t *testing.T, six bool) {
+		t.Helper()
+		c := newCell(t, anything)
+		node, peer := ends(six)
+		listen := netip.AddrPortFrom(node, linkPort)
+		w := guarding(t, c.node, guard.Policy{Node: "matrix", DiodeRX: only(guarded), ReceiveEnds: []guard.ReceiveEnd{
+			{Interface: guarded, Source: peer, Listen: listen, Capture: true},
+		}})
+		c.up()
+		got := c.listenRaw(six)
+		file, err := w.client.Packet(t.Context(), guard.PacketQuery{Index: c.node.Index(guarded), Name: guarded, Source: peer, Listen: listen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		captured, last := capture(t, file)
+		for _, way := range ways(peer, node) {
+			// Fragments are let in to be counted, see guard.DiodeCapture. A VLAN
+			// tag is taken off before the filter: the rest is the link's.
+			if way.name == vlanTag || strings.HasSuffix(way.name, "fragment") {
+				continue
+			}
+			if _, err := c.peer.Inject(outside, false, way.frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until(t, "the capture sees the link", func() bool {
+			_, err := c.peer.Inject(outside, false, ofLink(peer, node))
+			c.tolerate(err)
+			return captured.Load() > 0
+		})
+		if want := ofLink(peer, node); string(last()) != string(want) {
+			t.Errorf("captured %x, want %x", last(), want)
+		}
+		all, _ := c.seen()
+		if n := got.Load(); n > 0 || all > 0 {
+			t.Errorf("%d packets arrived beside the capture, %d frames left", n, all)
+		}
+	})
+}
+
+// capture counts what a packet socket yields, and keeps the first frame.
+func capture(t *testing.T, file *os.File) (n *atomic.Int64, first func() []byte) {
+	t.Helper()
+	var mu sync.Mutex
+	var kept []byte
+	n = &atomic.Int64{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 2048)
+		for {
+			m, err := file.Read(b)
+			if errors.Is(err, unix.ENETDOWN) {
+				continue
+			}
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			if kept == nil {
+				kept = append(kept, b[:m]...)
+			}
+			mu.Unlock()
+			n.Add(1)
+		}
+	}()
+	t.Cleanup(func() { _ = file.Close(); <-done })
+	return n, func() []byte { mu.Lock(); defer mu.Unlock(); return kept }
+}
+
+// listenRaw counts every packet that IP delivers to this machine.
+func (c *cell) listenRaw(six bool) *atomic.Int64 {
+	c.Helper()
+	n := &atomic.Int64{}
+	networks := []string{"ip4:udp", "ip4:tcp", "ip4:icmp"}
+	if six {
+		networks = []string{"ip6:udp", "ip6:tcp", "ip6:ipv6-icmp"}
+	}
+	for _, network := range networks {
+		var conn net.PacketConn
+		if err := c.node.Do(func() (err error) {
+			conn, err = (&net.ListenConfig{}).ListenPacket(c.Context(), network, "")
+			return err
+		}); err != nil {
+			c.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b := make([]byte, 2048)
+			for {
+				if _, from, err := conn.ReadFrom(b); err != nil {
+					return
+				} else if a, ok := from.(*net.IPAddr); ok && (a.IP.To4() != nil || a.IP.IsGlobalUnicast()) {
+					n.Add(1)
+				}
+			}
+		}()
+		c.Cleanup(func() { _ = conn.Close(); <-done })
+	}
+	return n
+}
