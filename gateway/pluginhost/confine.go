@@ -24,7 +24,12 @@ func (p *process) sandboxFor(grants []sandbox.Path) (*sandbox.Spec, error) {
 		}
 		own = sandbox.Path{Source: dir, Target: dir, Use: sandbox.Sockets}
 	}
-	paths := append([]sandbox.Path{own}, p.image.libraries...)
+	libs, err := libraries(p.image.file) // now, as an update of the system may have moved them
+	if err != nil {
+		return nil, err
+	}
+	p.libraries = libs
+	paths := append([]sandbox.Path{own}, libs...)
 	return g.spec(p.name, append(paths, grants...), p.host.cfg.Sandbox.Limits.withDefaults()), nil
 }
 

@@ -35,7 +35,7 @@ func (i *Instance) confinement() []string {
 	if p.group != nil {
 		out = append(out, cgroupLayer)
 	}
-	if n := len(p.image.libraries); n > 0 {
+	if n := len(p.libraries); n > 0 {
 		out = append(out, fmt.Sprintf("sees %d libraries of the system that it is linked with, read-only", n))
 	}
 	return out

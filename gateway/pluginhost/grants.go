@@ -14,21 +14,27 @@ import (
 	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
 )
 
-// forbidden are directories that no plugin is given, nor anything below the first four: they are the kernel's, the
-// machine's configuration, or hold the sockets of other plugins.
-func (h *Host) forbidden(path string) error {
-	for _, dir := range []string{"/proc", "/sys", "/dev", "/etc", h.cfg.RuntimeDir} {
-		if path == dir || strings.HasPrefix(path, dir+"/") {
-			return fmt.Errorf("%s: nothing below %s is given to plugins: copy what is needed elsewhere", path, dir)
+// forbidden says why a path is never given away: it is the kernel's, holds the sockets of other plugins, or contains
+// what is. Of the machine's configuration single files and directories may be read, such as certificates.
+func (h *Host) forbidden(g Grant) error {
+	kernels := []string{"/proc", "/sys", "/dev", h.cfg.RuntimeDir}
+	for _, dir := range kernels {
+		if within(g.Path, dir) {
+			return fmt.Errorf("%s: nothing below %s is given to plugins: copy what is needed elsewhere", g.Path, dir)
+		}
+		if within(dir, g.Path) {
+			return fmt.Errorf("%s: it contains %s, which is not given to plugins: choose a directory below", g.Path, dir)
 		}
 	}
-	// What contains one of them gives it away.
-	for _, dir := range []string{"/proc", h.cfg.RuntimeDir} {
-		if path == "/" || strings.HasPrefix(dir, path+"/") {
-			return fmt.Errorf("%s: it contains %s, which is not given to plugins: choose a directory below", path, dir)
-		}
+	if g.Path == "/etc" || (g.Write && within(g.Path, "/etc")) {
+		return fmt.Errorf("%s: the machine's configuration is not given to plugins as a whole, nor to write to: choose another directory", g.Path)
 	}
 	return nil
+}
+
+// within tells whether a path is a directory or below it.
+func within(path, dir string) bool {
+	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
 }
 
 // prepareGrants checks what a plugin is given and makes directories to write that are missing. The order is such that
@@ -58,7 +64,7 @@ func (h *Host) prepareGrant(to *ground, g Grant) (sandbox.Path, error) {
 	if !filepath.IsAbs(g.Path) || filepath.Clean(g.Path) != g.Path || strings.ContainsRune(g.Path, 0) {
 		return p, fmt.Errorf("%q: not an absolute path in its shortest form", g.Path)
 	}
-	if err := h.forbidden(g.Path); err != nil {
+	if err := h.forbidden(g); err != nil {
 		return p, err
 	}
 	if !g.Write {

@@ -12,18 +12,15 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
 )
 
 // image is a sealed copy of a plugin's file in memory. Nobody can change it any more, also we cannot: what was hashed
 // is what runs, whatever happens to the file.
 type image struct {
-	file      *os.File
-	sha256    string         // lower-case hexadecimal
-	libraries []sandbox.Path // what it is linked with
-	id        fileID         // of the file before it was copied
-	users     int            // guarded by images
+	file   *os.File
+	sha256 string // lower-case hexadecimal
+	id     fileID // of the file before it was copied
+	users  int    // guarded by images
 }
 
 // seal copies the file into a memfd, checks that this machine can run it, seals and hashes it.
@@ -70,11 +67,7 @@ func sealed(mem *os.File, src io.Reader) (*image, error) {
 	if _, err := io.Copy(hash, io.NewSectionReader(mem, 0, n)); err != nil {
 		return nil, fmt.Errorf("hash: %w", err)
 	}
-	libs, err := libraries(mem)
-	if err != nil {
-		return nil, err
-	}
-	return &image{file: mem, sha256: hex.EncodeToString(hash.Sum(nil)), libraries: libs}, nil
+	return &image{file: mem, sha256: hex.EncodeToString(hash.Sum(nil))}, nil
 }
 
 // memfd asks for an executable memory file. Kernels before 6.3 do not know the flag and always make one.

@@ -25,6 +25,7 @@ type process struct {
 	component string         // for logs and the control group
 	ground    *ground        // what it is confined with
 	grants    []sandbox.Path // what it is given
+	libraries []sandbox.Path // what its program is linked with
 	image     *image
 	control   *os.File
 	env       []string // set before Start

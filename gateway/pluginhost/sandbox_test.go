@@ -224,7 +224,8 @@ func TestGrants(t *testing.T) {
 		{pluginhost.Grant{Path: p.outside + "/../x"}, "not an absolute path in its shortest form", false},
 		{pluginhost.Grant{Path: "/"}, "it contains /proc", false},
 		{pluginhost.Grant{Path: "/proc/self"}, "nothing below /proc is given", false},
-		{pluginhost.Grant{Path: "/etc", Write: true}, "nothing below /etc is given", false},
+		{pluginhost.Grant{Path: "/etc"}, "not given to plugins as a whole", false},
+		{pluginhost.Grant{Path: "/etc/cron.d", Write: true}, "nor to write to", false},
 		{pluginhost.Grant{Path: "/dev/null"}, "nothing below /dev is given", false},
 		{pluginhost.Grant{Path: link}, "a symbolic link is in it", false},
 		{pluginhost.Grant{Path: link + "/below", Write: true}, "a symbolic link is in it", false},
@@ -238,6 +239,24 @@ func TestGrants(t *testing.T) {
 		_, err := s.Start(t.Context(), sdk.KindReceiver, "ok", "mock.ok", c.grant)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %s", c.grant, err, c.want)
+		}
+	}
+}
+
+// TestChosenUser: the operator's choice of a user holds, and a certificate below /etc may be read.
+func TestChosenUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can choose another user")
+	}
+	s := newConfinedSite(t, pluginhost.Sandbox{PluginUID: 4242, PluginGID: 4243}, "ok")
+	i := s.start(t, "ok", pluginhost.Grant{Path: "/etc/passwd"})
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", i.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Uid:\t4242\t4242\t4242\t4242\n", "Gid:\t4243\t4243\t4243\t4243\n", "Groups:\t \n", "CapEff:\t0000000000000000\n"} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("no %q in %s", want, status)
 		}
 	}
 }
@@ -280,6 +299,35 @@ func TestOtherLanguages(t *testing.T) {
 		if want := `it ended before it served (exit status 3): its main must call sdk.Serve; its last output: "hello from C, x"`; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", flag, err)
 		}
+	}
+}
+
+// TestForeignLibrary: a program that is linked with more than the system has is refused with the library's name.
+func TestForeignLibrary(t *testing.T) {
+	cc, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Skip("there is no gcc to build a library with")
+	}
+	dir := t.TempDir()
+	for file, code := range map[string]string{"foreign.c": "int foreign(void) { return 1; }\n", "main.c": "int foreign(void);\nint main(void) { return foreign(); }\n"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := newSite(t)
+	for _, args := range [][]string{
+		{"-shared", "-fPIC", "-o", "libforeign.so", "foreign.c"},
+		{"-o", filepath.Join(s.dir, "sluice-receiver-c"), "main.c", "-L.", "-lforeign"},
+	} {
+		cmd := exec.CommandContext(t.Context(), cc, args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", args, err, out)
+		}
+	}
+	_, err = s.Start(t.Context(), sdk.KindReceiver, "c", "mock.c")
+	if want := "it is linked with libforeign.so, which is in none of /lib/"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 
