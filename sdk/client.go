@@ -50,7 +50,7 @@ func (c pluginClient) Describe(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, fromStatus(err)
 	}
-	info := Info{Kind: r.GetKind(), Name: r.GetName(), Version: r.GetVersion(), API: int(r.GetApi())}
+	info := Info{Kind: text(r.GetKind()), Name: text(r.GetName()), Version: text(r.GetVersion()), API: int(r.GetApi())}
 	if info.API != APIVersion {
 		return info, &Error{Code: CodeRefused, Detail: fmt.Sprintf(
 			"plugin %s %s %s speaks contract version %d, this gateway %d: install a plugin that was built for this gateway",
@@ -62,6 +62,9 @@ func (c pluginClient) Describe(ctx context.Context) (Info, error) {
 	return info, nil
 }
 
+// maxProblems is how many findings of one body are kept (ours: more than anybody reads).
+const maxProblems = 100
+
 func (c pluginClient) Validate(ctx context.Context, config json.RawMessage) (Traits, []Problem, error) {
 	r, err := c.rpc.Validate(ctx, &proto.ValidateRequest{Config: config})
 	if err != nil {
@@ -72,8 +75,8 @@ func (c pluginClient) Validate(ctx context.Context, config json.RawMessage) (Tra
 		return t, nil, fmt.Errorf("plugin: traits: %w", err)
 	}
 	var problems []Problem
-	for _, p := range r.GetProblems() {
-		problems = append(problems, Problem{Path: p.GetPath(), Text: p.GetText(), Advice: p.GetAdvice()})
+	for _, p := range r.GetProblems()[:min(len(r.GetProblems()), maxProblems)] {
+		problems = append(problems, Problem{Path: texts(p.GetPath()), Text: text(p.GetText()), Advice: text(p.GetAdvice())})
 	}
 	return t, problems, nil
 }

@@ -116,11 +116,11 @@ func fromStatus(err error) error {
 	}
 	switch st.Code() {
 	case codes.Canceled, codes.Unavailable:
-		return &Error{Code: CodeGone, Detail: st.Message(), Retryable: true}
+		return &Error{Code: CodeGone, Detail: text(st.Message()), Retryable: true}
 	case codes.DeadlineExceeded:
-		return &Error{Code: CodeUnavailable, Detail: st.Message(), Retryable: true}
+		return &Error{Code: CodeUnavailable, Detail: text(st.Message()), Retryable: true}
 	default:
-		return &Error{Code: CodeInternal, Detail: st.Message()}
+		return &Error{Code: CodeInternal, Detail: text(st.Message())}
 	}
 }
 
@@ -131,14 +131,18 @@ func errorMessage(e *Error) *proto.Error {
 	return &proto.Error{Code: text(string(e.Code)), Detail: text(e.Detail), Retryable: e.Retryable, Path: texts(e.Path)}
 }
 
+// maxPath bounds the path to an attribute (ours: blocks in a body are two or three deep).
+const maxPath = 16
+
 func texts(list []string) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = text(s)
+	var out []string
+	for _, s := range list[:min(len(list), maxPath)] {
+		out = append(out, text(s))
 	}
 	return out
 }
 
+// errorFrom bounds what it reads, too: a plugin may do without this package, and its words end up in logs and status.
 func errorFrom(m *proto.Error) *Error {
-	return &Error{Code: Code(m.GetCode()), Detail: m.GetDetail(), Retryable: m.GetRetryable(), Path: m.GetPath()}
+	return &Error{Code: Code(text(m.GetCode())), Detail: text(m.GetDetail()), Retryable: m.GetRetryable(), Path: texts(m.GetPath())}
 }

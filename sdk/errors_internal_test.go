@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/sluice-gateway/sluice/sdk/proto"
 )
 
 func TestErrorsCrossTheBorder(t *testing.T) {
@@ -73,5 +76,25 @@ func TestTextFitsTheBorder(t *testing.T) {
 	}
 	if m := errorMessage(nil); m.GetCode() == "" || m.GetDetail() == "" {
 		t.Errorf("a rejection without an error became %v", m)
+	}
+}
+
+// TestWordsOfAPluginAreBounded: a plugin that does without this package may say as much as the transport carries.
+func TestWordsOfAPluginAreBounded(t *testing.T) {
+	long := strings.Repeat("x", 64<<10)
+	st, err := status.New(codes.Unknown, "x").WithDetails(&proto.Error{Code: long, Detail: long, Path: slices.Repeat([]string{long}, 100)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = (maxPath + 2) * (maxDetail + 8)
+	for name, err := range map[string]error{
+		"packed": st.Err(), "message": status.Error(codes.Internal, long), "of the transport": status.Error(codes.Unavailable, long),
+	} {
+		if got := fromStatus(err).Error(); len(got) > most {
+			t.Errorf("%s: %d bytes", name, len(got))
+		}
+	}
+	if got := holdReason(&proto.SinkState{Holding: true, Reason: long}); len(got) > maxDetail+8 {
+		t.Errorf("reason to hold: %d bytes", len(got))
 	}
 }

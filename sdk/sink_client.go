@@ -121,7 +121,7 @@ func holdReason(st *proto.SinkState) string {
 	if st.GetReason() == "" {
 		return "holding"
 	}
-	return st.GetReason()
+	return text(st.GetReason())
 }
 
 func rejections(m *proto.FromSink) []Rejection {
