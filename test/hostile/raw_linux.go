@@ -20,9 +20,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/proto"
@@ -32,11 +34,15 @@ import (
 const (
 	RawHuge   = "raw-huge"   // says of itself more than the core may have to hold
 	RawUnread = "raw-unread" // sends batches without end and reads no answer
+	RawWords  = "raw-words"  // refuses its configuration with more words than anybody wants in a log
 	RawBeyond = "raw-beyond" // sends more than its credit
 )
 
 // hugeSchema is what RawHuge says of itself: four times what the contract's transport carries.
 const hugeSchema = 64 << 20
+
+// manyWords of seven bytes fit a trailer of gRPC.
+const manyWords = 100_000
 
 // ServeRaw is a plugin that speaks the transport by itself. It returns when it has failed.
 func ServeRaw(name string) error {
@@ -93,6 +99,9 @@ func (p *rawPlugin) Describe(context.Context, *proto.DescribeRequest) (*proto.De
 }
 
 func (p *rawPlugin) Configure(context.Context, *proto.ConfigureRequest) (*proto.ConfigureResponse, error) {
+	if p.name == RawWords {
+		return nil, status.Error(codes.Internal, strings.Repeat("a word ", manyWords))
+	}
 	return &proto.ConfigureResponse{}, nil
 }
 

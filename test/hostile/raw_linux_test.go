@@ -2,6 +2,7 @@ package hostile_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,18 @@ func TestHugeAnswer(t *testing.T) {
 	}
 	t.Log(err)
 	s.checkSteady(t)
+}
+
+// TestManyWords: what a plugin says of an error is cut before it reaches a log.
+func TestManyWords(t *testing.T) {
+	const most = 4 << 10 // bytes
+	s := newSite(t, pluginhost.Sandbox{})
+	i := s.start(t, hostile.RawWords)
+	err := i.Plugin().Configure(t.Context(), sdk.Setup{Name: "hostile.test"})
+	if err == nil || len(err.Error()) > most {
+		t.Errorf("%.100v: %d bytes", err, len(fmt.Sprint(err)))
+	}
+	stop(t, i)
 }
 
 // TestUnreadAnswers: a plugin that sends batches and reads no answer is cut off before its answers fill the core's

@@ -60,7 +60,7 @@ func newSite(t *testing.T, box pluginhost.Sandbox) *site {
 	base := newBase(t)
 	s := &site{place: furnish(t, base), log: &logBuffer{}, heard: &counter{}}
 	install(t, filepath.Join(base, "plugins"), "receiver-"+hostile.SteadyName, "receiver-"+attacker, "sink-"+sinkFile,
-		"receiver-"+hostile.RawHuge, "receiver-"+hostile.RawUnread, "receiver-"+hostile.RawBeyond)
+		"receiver-"+hostile.RawHuge, "receiver-"+hostile.RawUnread, "receiver-"+hostile.RawBeyond, "receiver-"+hostile.RawWords)
 	h, err := pluginhost.New(pluginhost.Config{
 		Dirs: []string{filepath.Join(base, "plugins")}, RuntimeDir: s.place.Runtime, Shim: []string{"/proc/self/exe", "plugin-exec"},
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Sandbox: box,
