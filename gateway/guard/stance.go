@@ -51,6 +51,9 @@ func judge(p Policy, verdicts []verdict, s Standing) stance {
 // unfenced says what is missing before one interface, or nothing.
 func unfenced(p Policy, v verdict, s Standing) string {
 	b, ok := barrierAt(s, v.Index)
+	if p.Isolate { // another namespace may use the same index
+		b, ok = barrierOf(s, v)
+	}
 	switch {
 	case !ok:
 		return "is not fenced"
@@ -84,7 +87,8 @@ func notIsolated(p Policy, verdicts []verdict, s Standing) string {
 	elsewhere := 0
 	for _, b := range s.Barriers {
 		v, here := find(verdicts, b.Index)
-		if b.Role == Monitoring && (!here || !v.fenced()) && b.gap(p.SingleBarrier) == "" {
+		here = here && v.fenced() && v.Name == b.Interface
+		if b.Role == Monitoring && !here && b.gap(p.SingleBarrier) == "" {
 			elsewhere++
 		}
 	}
@@ -96,6 +100,14 @@ func notIsolated(p Policy, verdicts []verdict, s Standing) string {
 
 func barrierAt(s Standing, index int) (Barrier, bool) {
 	i := slices.IndexFunc(s.Barriers, func(b Barrier) bool { return b.Index == index })
+	if i < 0 {
+		return Barrier{}, false
+	}
+	return s.Barriers[i], true
+}
+
+func barrierOf(s Standing, v verdict) (Barrier, bool) {
+	i := slices.IndexFunc(s.Barriers, func(b Barrier) bool { return b.Index == v.Index && b.Interface == v.Name })
 	if i < 0 {
 		return Barrier{}, false
 	}

@@ -117,9 +117,9 @@ func (f *fakeFence) obey(w *world, args []string) {
 		f.input = args[1] == "on"
 	case "late":
 		f.late = true
-	case "elsewhere": // isolated
+	case "elsewhere": // NAME isolated, with the index that OTHER has here
 		all := []Check{{OK: true}, {OK: true}}
-		f.s.Barriers = append(slices.Clone(f.s.Barriers), Barrier{Interface: args[0], Index: 1000, Role: Monitoring, Egress: all, Ingress: all})
+		f.s.Barriers = append(slices.Clone(f.s.Barriers), Barrier{Interface: args[1], Index: w.indexOf(args[2]), Role: Monitoring, Egress: all, Ingress: all})
 	case "prompt":
 		f.late, f.wants = false, w.guard.Snapshot().Decisions
 	default:
