@@ -65,6 +65,7 @@ deb: $(TOOLS)/nfpm ## build the Debian package into dist/; VERSION=1.2.3 names i
 
 .PHONY: package-test
 package-test: deb ## install the package in a Debian root and boot it, as root; three minutes, needs a Debian mirror
+	@packaging/prepare.sh
 	SLUICE_PACKAGE_TEST=yes go test -count=1 -timeout 15m -v ./packaging
 
 .PHONY: bench

@@ -28,6 +28,7 @@ func TestContent(t *testing.T) {
 		"/usr/lib/systemd/system/sluice-guard.service":         "-rw-r--r-- root/root",
 		"/usr/lib/sysusers.d/sluice.conf":                      "-rw-r--r-- root/root",
 		"/usr/lib/tmpfiles.d/sluice.conf":                      "-rw-r--r-- root/root",
+		"/usr/share/doc/sluice/examples/isolate.conf":          "-rw-r--r-- root/root",
 		"/etc/default/sluice":                                  "-rw-r--r-- root/root",
 		"/etc/sluice/conf.d/README":                            "-rw-r--r-- root/root",
 		"/usr/share/man/man8/sluice.8.gz":                      "-rw-r--r-- root/root",

@@ -157,6 +157,7 @@ func TestInstallBootAndRemove(t *testing.T) {
 	p = newPlant(t)
 	m = boot(t, root, p.node)
 	t.Run("reboot", func(t *testing.T) { rebooted(t, m, p) })
+	t.Run("isolated", func(t *testing.T) { isolated(t, m, p) })
 	t.Run("removal", func(t *testing.T) { removal(t, m) })
 }
 

@@ -85,6 +85,7 @@ func (m *machine) user(pid string) string {
 
 // privileges reads back what the processes hold.
 func privileges(t *testing.T, m *machine) {
+	t.Helper()
 	core, warden := m.main("sluice.service"), m.main("sluice-guard.service")
 	if got := m.user(core); got != "sluice" {
 		t.Errorf("the gateway runs as %s", got)
@@ -164,6 +165,7 @@ func (m *machine) namespace(pid, kind string) string {
 
 // silence lets another program talk where the guard stands.
 func silence(t *testing.T, m *machine, p plant) {
+	t.Helper()
 	m.await("the guard's word", m.guarded)
 	ruleset := m.run("nft", "list", "ruleset")
 	if !strings.Contains(ruleset, "sluice") || !strings.Contains(ruleset, monitoringName) {
@@ -204,6 +206,7 @@ func (m *machine) guarded() bool {
 // guardKilled kills the guard. Its rules stand meanwhile, systemd starts it
 // again, and the gateway does not end.
 func guardKilled(t *testing.T, m *machine, p plant) {
+	t.Helper()
 	core, warden := m.main("sluice.service"), m.main("sluice-guard.service")
 	m.run("kill", "-KILL", warden)
 	if ruleset := m.run("nft", "list", "ruleset"); !strings.Contains(ruleset, monitoringName) {
@@ -224,6 +227,7 @@ func guardKilled(t *testing.T, m *machine, p plant) {
 // guardStopped stops the guard for good: the gateway goes on, takes nothing
 // in, and the interface stays silent.
 func guardStopped(t *testing.T, m *machine, p plant) {
+	t.Helper()
 	core := m.main("sluice.service")
 	m.run("systemctl", "stop", "sluice-guard.service")
 	m.await("the gateway to know", func() bool { s, err := m.standing(); return err == nil && s.Guard.State != "ok" })
@@ -239,6 +243,7 @@ func guardStopped(t *testing.T, m *machine, p plant) {
 
 // coreKilled kills the gateway: its plugins go with it, the guard stays.
 func coreKilled(t *testing.T, m *machine, p plant) {
+	t.Helper()
 	core, warden := m.main("sluice.service"), m.main("sluice-guard.service")
 	m.run("kill", "-KILL", core)
 	quiet(t, p)
@@ -254,6 +259,7 @@ func coreKilled(t *testing.T, m *machine, p plant) {
 
 // upgrade installs the package over itself while everything runs.
 func upgrade(t *testing.T, m *machine, p plant) {
+	t.Helper()
 	core, warden := m.main("sluice.service"), m.main("sluice-guard.service")
 	m.run("dpkg", "--install", "/root/sluice.deb")
 	m.await("both anew", func() bool {
@@ -267,6 +273,7 @@ func upgrade(t *testing.T, m *machine, p plant) {
 // rebooted looks at a machine that was started anew with new cards of the old
 // names: the guard fences from what it kept, before the network begins.
 func rebooted(t *testing.T, m *machine, p plant) {
+	t.Helper()
 	m.await("the node to be ready", m.ready)
 	m.await("the guard's word", m.guarded)
 	when := func(unit string) uint64 {
@@ -284,8 +291,34 @@ func rebooted(t *testing.T, m *machine, p plant) {
 	m.arrives(p, "after the reboot")
 }
 
+// isolated gives the monitoring point a namespace of its own, as the example
+// of a drop-in says.
+func isolated(t *testing.T, m *machine, p plant) {
+	t.Helper()
+	m.run("install", "-D", "-m", "644", "/usr/share/doc/sluice/examples/isolate.conf", "/etc/systemd/system/sluice-guard.service.d/isolate.conf")
+	site := strings.Replace(configuration, "monitoring_points", "isolate = \"namespace\"\n  monitoring_points", 1)
+	write(t, filepath.Join(m.root, "etc/sluice/conf.d/site.hcl"), site, 0o644)
+	witness := p.mirror.Watch("peer0")
+	m.run("systemctl", "daemon-reload")
+	m.run("systemctl", "restart", "sluice-guard.service", "sluice.service")
+	m.await("the node to be ready", m.ready)
+	m.await("the guard's word", m.guarded)
+	m.await("the monitoring point to be elsewhere", func() bool {
+		_, err := m.try("ip", "link", "show", monitoringName)
+		return err != nil
+	})
+	m.arrives(p, "while the monitoring point is elsewhere")
+	if s := m.held(m.main("sluice-guard.service")); !s.Permitted.Has(privilege.SysAdmin) || s.Effective.Has(privilege.SysAdmin) {
+		t.Errorf("the guard holds %+v", s)
+	}
+	if n := witness.Count(); n != 0 {
+		t.Errorf("%d frames left by the monitoring point", n)
+	}
+}
+
 // removal takes the package away: nothing runs, what was not delivered stays.
 func removal(t *testing.T, m *machine) {
+	t.Helper()
 	m.run("dpkg", "--remove", "sluice")
 	if out, err := m.try("pgrep", "-l", "sluice"); err == nil {
 		t.Errorf("still running:\n%s", out)
