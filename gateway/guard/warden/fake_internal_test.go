@@ -223,7 +223,7 @@ func newPost(t *testing.T, dir string, k *fakeKernel) *post {
 		k.tell()
 		return d, nil
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	listener, err := listen(ctx, p.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +244,7 @@ func dial(t *testing.T, socket string) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
 	t.Cleanup(func() {

@@ -133,7 +133,16 @@ func TestIsolationImpossible(t *testing.T) {
 		t.Errorf("have %v", err)
 	}
 	p.state("mon0 up fenced")
-	if s := p.client.Standing(); s.Known {
-		t.Error("it is said to stand as ordered")
+	until(t, "it is not said to stand as ordered", func() bool { return !p.client.Standing().Known })
+}
+
+func TestIsolationNotAllowed(t *testing.T) {
+	k := newFakeKernel(monitoringPoint(3, "mon0"))
+	k.extend = func(enforcer, bool) (*annex, error) { return nil, errors.New("start the warden with --isolate") }
+	p := newPost(t, t.TempDir(), k)
+	err := p.client.Order(t.Context(), guard.Policy{Monitoring: []string{"mon0"}, Isolate: true})
+	if err == nil || !strings.Contains(err.Error(), "--isolate") {
+		t.Errorf("have %v", err)
 	}
+	p.state("mon0 up fenced") // all the same
 }

@@ -51,6 +51,9 @@ func (l *loop) answer(ctx context.Context, c call) (any, *os.File, error) {
 	return o.body, o.file, o.err
 }
 
+// errEnded answers what came too late.
+var errEnded = errors.New("guard: warden: it is ending")
+
 // errEmpty refuses a request without its argument.
 var errEmpty = errors.New("guard: warden: the request says nothing")
 

@@ -1,7 +1,6 @@
 package warden
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -121,7 +120,7 @@ func TestKeeperIsBounded(t *testing.T) {
 	k := &keeper{files: map[string]*os.File{}}
 	_, w := pipe(t)
 	keep := func(name string) error {
-		_, _, err := k.answer(context.Background(), call{verb: verbKeep, body: []byte(`{"name":"` + name + `"}`), file: w})
+		_, _, err := k.answer(t.Context(), call{verb: verbKeep, body: []byte(`{"name":"` + name + `"}`), file: w})
 		return err
 	}
 	for i := range keptMost {
@@ -135,7 +134,7 @@ func TestKeeperIsBounded(t *testing.T) {
 	if err := keep("z"); err == nil {
 		t.Error("one too many is taken")
 	}
-	if _, _, err := k.answer(context.Background(), call{verb: verbGive, body: []byte(`{"name":"z"}`)}); !errors.Is(err, errNotKept) {
+	if _, _, err := k.answer(t.Context(), call{verb: verbGive, body: []byte(`{"name":"z"}`)}); !errors.Is(err, errNotKept) {
 		t.Errorf("have %v", err)
 	}
 	for _, f := range k.files {

@@ -26,7 +26,8 @@ func play() (code int, ok bool) {
 	}
 	switch os.Getenv(roleEnv) {
 	case "knock":
-		c, err := net.Dial("unix", os.Getenv("SOCKET"))
+		var d net.Dialer
+		c, err := d.DialContext(context.Background(), "unix", os.Getenv("SOCKET"))
 		if err != nil {
 			fmt.Println(err)
 			return 1, true

@@ -4,6 +4,7 @@ package warden
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -70,7 +71,7 @@ func (p *plant) clean() {
 	if strings.Contains(p.client.Standing().Reason, ErrAway.Error()) {
 		return
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(p.t.Context()), 5*time.Second)
 	defer stop()
 	if err := p.client.Release(ctx, By{Who: "test", Reason: "it ends"}); err != nil {
 		p.t.Log(err)
@@ -327,12 +328,8 @@ func TestWardenOfItsUser(t *testing.T) {
 		return
 	}
 	p.end()
-	dir, err := os.MkdirTemp("", "warden")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chown(dir, 65534, 65534); err != nil {
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
 	p.spawn.State, p.spawn.Socket = filepath.Join(dir, "state"), filepath.Join(dir, "w.sock")

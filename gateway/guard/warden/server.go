@@ -45,9 +45,15 @@ func newServer(log *slog.Logger, allow []int, to answerer, b *board) *server {
 	return &server{log: log, allow: allow, to: to, board: b, open: map[*conn]struct{}{}}
 }
 
+// pathMost is how long the path of a unix socket may be, in bytes (unix(7)).
+const pathMost = 107
+
 // listen makes the socket, in place of one that nobody listens on any more.
 // Everybody may knock: who is let in is decided by the kernel's word on them.
 func listen(ctx context.Context, path string) (*net.UnixListener, error) {
+	if len(path) > pathMost {
+		return nil, fmt.Errorf("guard: warden: socket %s: its path has %d bytes, at most %d are possible", path, len(path), pathMost)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("guard: warden: %w", err)
 	}

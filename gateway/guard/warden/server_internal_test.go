@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 // raw connects without a client and swallows the first standing.
 func raw(t *testing.T, socket string) *conn {
 	t.Helper()
-	c, err := net.Dial("unix", socket)
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,11 @@ type Spawn struct {
 // and returns when it answers. What it logs goes to warden.log in its state
 // directory. It must be called by a process that has the privileges.
 func Start(ctx context.Context, s Spawn) error {
-	if err := os.MkdirAll(s.State, 0o700); err != nil {
+	s, err := s.absolute()
+	if err == nil {
+		err = os.MkdirAll(s.State, 0o700)
+	}
+	if err != nil {
 		return fmt.Errorf("guard: start the warden: %w", err)
 	}
 	path := filepath.Join(s.State, logFile)
@@ -40,15 +44,15 @@ func Start(ctx context.Context, s Spawn) error {
 	if err != nil {
 		return fmt.Errorf("guard: start the warden: %w", err)
 	}
-	program := s.Program
-	if program == "" {
-		program = ownProgram
-	}
-	args := []string{Verb, "--detach", "--socket", s.Socket, "--state", s.State, "--node", s.Node, "--uid", strconv.Itoa(s.UID)}
+	args := []string{s.Program, Verb, "--detach", "--socket", s.Socket, "--state", s.State, "--node", s.Node, "--uid", strconv.Itoa(s.UID)}
 	if s.Isolate {
 		args = append(args, "--isolate")
 	}
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, s.Program)
+	if cmd.Args = args; s.Program == ownProgram {
+		cmd.Args[0] = os.Args[0]
+	}
+	cmd.Dir = "/"
 	cmd.Env = without(os.Environ(), serviceVariables())
 	cmd.SysProcAttr = detached()
 	cmd.Stderr = log
@@ -64,6 +68,18 @@ func Start(ctx context.Context, s Spawn) error {
 		return fmt.Errorf("guard: the warden was started and does not answer: %w: %s", err, tail(path, began))
 	}
 	return nil
+}
+
+// absolute makes every path one that holds anywhere: the warden keeps no
+// directory busy.
+func (s Spawn) absolute() (Spawn, error) {
+	var errs [2]error
+	s.Socket, errs[0] = filepath.Abs(s.Socket)
+	s.State, errs[1] = filepath.Abs(s.State)
+	if s.Program == "" {
+		s.Program = ownProgram
+	}
+	return s, errors.Join(errs[:]...)
 }
 
 // errEndedAtOnce says that the new process is gone already.
