@@ -193,15 +193,20 @@ func (k *linuxKernel) dropProgram(at spot) error {
 	}
 	for _, f := range filters {
 		if b, ok := ours(f); ok {
-			if err := k.links.FilterDel(b); err != nil {
+			if err := k.links.FilterDel(b); err != nil && !errors.Is(err, unix.ENODEV) {
 				return err
 			}
 		}
 	}
+	return k.forget(at)
+}
+
+// forget lets go of the program of a spot.
+func (k *linuxKernel) forget(at spot) error {
 	l := k.programs[at]
 	delete(k.programs, at)
-	if l != nil {
-		return l.close()
+	if l == nil {
+		return nil
 	}
-	return nil
+	return l.close()
 }

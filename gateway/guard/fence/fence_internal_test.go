@@ -107,7 +107,9 @@ func TestApply(t *testing.T) {
 		{"capturing: nothing may arrive", nil, both(), targets(receiving()), passText + silentText},
 		{"nftables alone", nil, features{nft: true}, targets(monitoring(2)), passText + strings.NewReplacer(" | tc egress: drop", "", " | tc ingress: drop", "").Replace(silentText)},
 		{
-			"tc alone", nil, features{tc: true}, targets(monitoring(2)),
+			"tc alone", nil,
+			features{tc: true},
+			targets(monitoring(2)),
 			"input: \n" + strings.NewReplacer(" | nft egress@eth0 drop", "", " | nft ingress@eth0 drop", "").Replace(silentText),
 		},
 		{"ports", nil, both(), Plan{Ports: udp, Allowed: []int{2}}, "input: pass from #1; pass from #2; drop udp/5000; drop tcp/80\neth0 up arp=on arp_ignore=0 forwarding=1 rp_filter=2 accept_ra=1 disable_ipv6=0 multicast=on"},

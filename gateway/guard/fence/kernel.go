@@ -120,6 +120,7 @@ func (c dropChain) String() string   { return "no chain " + c.name }
 func (c setInput) String() string    { return "input: " + text(c.rules) }
 func (c setProgram) String() string  { return fmt.Sprintf("#%d tc %s", c.spot.index, c.program) }
 func (c dropProgram) String() string { return fmt.Sprintf("#%d tc %s: none", c.spot.index, c.spot.dir) }
+
 func (c set) String() string {
 	return fmt.Sprintf("#%d %s = %s", c.index, c.setting.name, c.setting.want)
 }

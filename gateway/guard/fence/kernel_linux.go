@@ -45,6 +45,9 @@ func (k *linuxKernel) read(look look) (state, error) {
 	}
 	for _, at := range k.spots(s, look.indexes) {
 		if _, ok := s.links[at.index]; !ok {
+			if err := k.forget(at); err != nil { // it went with its interface
+				return state{}, err
+			}
 			continue
 		}
 		p, err := k.readProgram(at)
@@ -96,7 +99,11 @@ func (k *linuxKernel) carryOut(c change) error {
 	case setChain:
 		return k.setChain(c)
 	case dropChain:
-		return k.table.nf.batch(chainGone(unix.NFPROTO_NETDEV, c.name))
+		err := k.table.nf.batch(chainGone(unix.NFPROTO_NETDEV, c.name))
+		if errors.Is(err, unix.ENOENT) {
+			return nil // it went with its interface
+		}
+		return err
 	case setInput:
 		return k.setInput(c)
 	case dropTables:
