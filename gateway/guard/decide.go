@@ -47,6 +47,7 @@ type scene struct {
 	policy          Policy
 	links           []link
 	mem             *memory
+	known           acquaintances
 	mirrorWatch     time.Duration
 	watched         map[int]string // monitoring: reason
 	service, tx, rx map[int]string // rule
@@ -61,7 +62,7 @@ func decide(p Policy, links []link, mem *memory, mirrorWatch time.Duration) []ve
 	mem.remember(p, links)
 	tx, rx := only(p.DiodeTX, links), only(p.DiodeRX, links)
 	s := scene{
-		policy: p, links: links, mem: mem, mirrorWatch: mirrorWatch,
+		policy: p, links: links, mem: mem, known: mem.acquaint(links), mirrorWatch: mirrorWatch,
 		watched: monitoring(p, links, mem), missing: unmatched(p.Monitoring, links),
 		service: only(p.Service, links), tx: tx, rx: rx, beside: besideDiode(links, tx, rx), rules: naming(p, links),
 	}
@@ -74,7 +75,7 @@ func decide(p Policy, links []link, mem *memory, mirrorWatch time.Duration) []ve
 }
 
 func (s scene) judge(l link) verdict {
-	r := s.mem.record(l, s.links)
+	r := s.known.record(l)
 	v := verdict{link: l, id: l.identity(), Decision: Decision{
 		Index: l.index, Name: l.name, MAC: l.mac, PermMAC: l.permMAC, AltNames: l.altNames, Path: l.path, Kind: l.kind,
 		Up: l.up, Addresses: l.addrs, Loopback: l.loopback, Rules: s.rules[l.index], Accepted: r != nil,

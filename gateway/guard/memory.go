@@ -154,53 +154,6 @@ func (m *memory) forget(p Policy, links []link) {
 	}
 }
 
-// record returns what is remembered of an accepted interface. What does not
-// change counts most: its place, then its permanent address, then a name that
-// somebody gave it. An interface that has only a name must be of the same kind
-// and have the same address as well.
-func (m *memory) record(l link, links []link) *record {
-	same := sameAs(l)
-	sharers := 0
-	for _, o := range links {
-		if same(recordOf(o)) {
-			sharers++
-		}
-	}
-	var found []*record
-	for i := range m.accepted {
-		if same(m.accepted[i]) {
-			found = append(found, &m.accepted[i])
-		}
-	}
-	if len(found) == 1 && sharers < 2 {
-		return found[0]
-	}
-	// Several share it, as the ports of one card may: all else must agree.
-	for _, r := range found {
-		if r.PermMAC == l.permMAC && r.Name == l.name && r.Kind == l.kind {
-			return r
-		}
-	}
-	return nil
-}
-
-// sameAs returns the comparison that counts for an interface.
-func sameAs(l link) func(record) bool {
-	switch {
-	case l.loopback:
-		return func(r record) bool { return r.Name == l.name && r.Kind == l.kind && r.MAC == l.mac }
-	case l.path != "":
-		return func(r record) bool { return r.Path == l.path }
-	case l.permMAC != "":
-		return func(r record) bool { return r.PermMAC == l.permMAC }
-	case len(l.altNames) > 0:
-		return func(r record) bool {
-			return r.Kind == l.kind && slices.ContainsFunc(r.AltNames, func(n string) bool { return slices.Contains(l.altNames, n) })
-		}
-	}
-	return func(r record) bool { return r.Name == l.name && r.Kind == l.kind && r.MAC == l.mac }
-}
-
 // accept remembers that an operator accepted an interface; what was remembered
 // of it before is replaced.
 func (m *memory) accept(l link, links []link) {
@@ -211,7 +164,7 @@ func (m *memory) accept(l link, links []link) {
 
 // drop forgets that an interface was accepted.
 func (m *memory) drop(l link, links []link) {
-	r := m.record(l, links)
+	r := m.acquaint(links).record(l)
 	if r == nil {
 		return
 	}

@@ -39,16 +39,18 @@ func (m *memory) mirrorOf(l link, r *record) (Mirror, bool) {
 // learn keeps a verdict.
 func (m *memory) learn(l link, links []link, seen Mirror) {
 	m.mirrors[l.mirrorKey()] = seen
-	if r := m.record(l, links); r != nil {
+	if r := m.acquaint(links).record(l); r != nil {
 		r.Mirror, m.dirty = &seen, true
 	}
 }
 
 // forgetGone drops the verdicts about interfaces that are gone.
 func (m *memory) forgetGone(links []link) {
-	maps.DeleteFunc(m.mirrors, func(k mirrorKey, _ Mirror) bool {
-		return !slices.ContainsFunc(links, func(l link) bool { return l.mirrorKey() == k })
-	})
+	there := make(map[mirrorKey]bool, len(links))
+	for _, l := range links {
+		there[l.mirrorKey()] = true
+	}
+	maps.DeleteFunc(m.mirrors, func(k mirrorKey, _ Mirror) bool { return !there[k] })
 }
 
 // mirrorProof reports that no mirror port can feed an interface, or that
