@@ -56,6 +56,38 @@ func documented(t *testing.T) map[string][2]string {
 	return rows
 }
 
+// TestThreatModelNamesTests follows the column "tested in": each folder that
+// it names has tests.
+func TestThreatModelNamesTests(t *testing.T) {
+	data, err := os.ReadFile("../docs/threat-model.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	follows, named := false, 0
+	for line := range strings.Lines(string(data)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 5 {
+			follows = false
+			continue
+		}
+		if strings.TrimSpace(cells[3]) == "tested in" {
+			follows = true
+		}
+		for i, word := range strings.Split(cells[3], "`") {
+			if !follows || i%2 == 0 {
+				continue
+			}
+			named++
+			if tests, _ := filepath.Glob(filepath.Join("..", word, "*_test.go")); len(tests) == 0 {
+				t.Errorf("%s is said to be tested in %s, which has no tests", strings.TrimSpace(cells[1]), word)
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("found only %d names: has the table changed?", named)
+	}
+}
+
 // TestPrivileges compares the units with what auditors are told.
 func TestPrivileges(t *testing.T) {
 	rows := documented(t)
