@@ -29,8 +29,7 @@ func (p *process) sandboxFor(grants []sandbox.Path) (*sandbox.Spec, error) {
 		return nil, err
 	}
 	p.libraries = libs
-	paths := append([]sandbox.Path{own}, libs...)
-	return g.spec(p.name, append(paths, grants...), p.host.cfg.Sandbox.Limits.withDefaults()), nil
+	return g.spec(p.name, slices.Concat([]sandbox.Path{own}, libs, grants), p.host.cfg.Sandbox.Limits.withDefaults()), nil
 }
 
 // environment is what go-plugin wants it to be, with the socket's directory as the plugin sees it and the limits.

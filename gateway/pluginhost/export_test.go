@@ -1,6 +1,11 @@
 package pluginhost
 
-import "time"
+import (
+	"io"
+	"time"
+
+	"github.com/sluice-gateway/sluice/gateway/pluginhost/sandbox"
+)
 
 // Timing is what tests shorten.
 type Timing struct {
@@ -22,4 +27,4 @@ func SetTiming(h *Host, t Timing) {
 func Withhold(h *Host, reasons map[string]string) { h.grounds.withhold = reasons }
 
 // Libraries lists what a program is linked with.
-var Libraries = libraries
+func Libraries(program io.ReaderAt) ([]sandbox.Path, error) { return libraries(program) }

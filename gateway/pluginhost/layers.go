@@ -165,7 +165,7 @@ func (g *ground) try(h *Host) (sandbox.Report, error) {
 	defer ours.Close()   //nolint:errcheck // its end says that we live
 	defer theirs.Close() //nolint:errcheck // the child has its own
 	var out, words bytes.Buffer
-	cmd := exec.CommandContext(ctx, h.cfg.Shim[0], h.cfg.Shim[1:]...) //nolint:gosec // our own program
+	cmd := exec.CommandContext(ctx, h.cfg.Shim[0], h.cfg.Shim[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", []string{}, &out, &words
 	cmd.SysProcAttr = g.attributes()
 	send, err := order(cmd, theirs, theirs)
@@ -210,7 +210,7 @@ func (g *ground) spec(name string, paths []sandbox.Path, l Limits) *sandbox.Spec
 	if g.otherUser() {
 		s.UID, s.GID = g.identity.uid, g.identity.gid
 	}
-	pids := uint64(l.PIDs) //nolint:gosec // not negative
+	pids := uint64(l.PIDs)
 	switch {
 	case !g.identity.root && g.has(sandbox.Namespaces):
 		s.Processes = pids // counted per user namespace (Linux 5.14)

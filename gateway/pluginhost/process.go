@@ -78,7 +78,7 @@ func (p *process) Start(context.Context) error {
 // command is the shim's. What becomes of it is sent by the errand.
 func (p *process) command(stdout, stderr *os.File) (*exec.Cmd, *errand, error) {
 	h := p.host
-	cmd := exec.CommandContext(context.Background(), h.cfg.Shim[0], h.cfg.Shim[1:]...) //nolint:gosec // our own program
+	cmd := exec.CommandContext(context.Background(), h.cfg.Shim[0], h.cfg.Shim[1:]...)
 	cmd.Env, cmd.Dir = p.environment(), "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr // standard input is /dev/null
 	cmd.SysProcAttr = p.ground.attributes()

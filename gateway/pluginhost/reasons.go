@@ -39,7 +39,7 @@ func forbidding() string {
 		{"kernel.unprivileged_userns_clone", "0"},
 		{"kernel.apparmor_restrict_unprivileged_userns", "1"},
 	} {
-		raw, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(k.name, ".", "/")) //nolint:gosec // the kernel's
+		raw, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(k.name, ".", "/"))
 		if err == nil && strings.TrimSpace(string(raw)) == k.value {
 			return k.name + " = " + k.value
 		}

@@ -25,11 +25,11 @@ func again(t *testing.T, tests, env string, attr *syscall.SysProcAttr, owner int
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, "again.test")                // where this one lies another user may not go
-	if err := os.WriteFile(program, self, 0o755); err != nil { //nolint:gosec // another user is to run it
+	program := filepath.Join(dir, "again.test") // where this one lies another user may not go
+	if err := os.WriteFile(program, self, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chmod(program, 0o755), os.Chmod(dir, 0o755)); err != nil { //nolint:gosec // see above
+	if err := errors.Join(os.Chmod(program, 0o755), os.Chmod(dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), program, "-test.count=1", "-test.v", "-test.run="+tests)

@@ -76,7 +76,7 @@ func clean(name string) string {
 
 func (g *Group) add(at place, name string, l Limits) error {
 	dir := filepath.Join(at.dir, name)
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // a directory of the kernel's
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("cgroup: %w", err)
 	}
 	g.dirs = append(g.dirs, dir)

@@ -160,7 +160,7 @@ func TestStepDown(t *testing.T) {
 			"a/b/cgroup.procs": procs, "a/b/cgroup.subtree_control": "", "a/b/core/cgroup.procs": "",
 		})
 		own := filepath.Join(root, "a", "b")
-		got := ""
+		var got string
 		if err := sys.stepDown(own, pids); err != nil {
 			got = err.Error()
 		} else {

@@ -130,7 +130,7 @@ func (sys *system) delegated(m mount, own, controller string) (string, error) {
 
 // stepDown moves this process, when it is alone in its group, into a group below, and enables the controller.
 func (sys *system) stepDown(own, controller string) error {
-	raw, err := os.ReadFile(filepath.Join(own, "cgroup.procs")) //nolint:gosec // the kernel's
+	raw, err := os.ReadFile(filepath.Join(own, "cgroup.procs"))
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (sys *system) stepDown(own, controller string) error {
 	}
 	if alone != "" {
 		core := filepath.Join(own, "core")
-		if err := os.Mkdir(core, 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // the kernel's
+		if err := os.Mkdir(core, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 		if err := write(filepath.Join(core, "cgroup.procs"), alone); err != nil {
@@ -164,7 +164,7 @@ func isDelegated(dir string) bool {
 
 // enabled tells whether the children of a group of version 2 have a controller.
 func enabled(dir, controller string) bool {
-	raw, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control")) //nolint:gosec // the kernel's
+	raw, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
 	return err == nil && slices.Contains(strings.Fields(string(raw)), controller)
 }
 
@@ -181,7 +181,7 @@ func (at *place) settle(pid int) error {
 		removeTree(dir)
 	}
 	dir := filepath.Join(at.dir, prefix+strconv.Itoa(pid))
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // the kernel's
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("cgroup: %w", err)
 	}
 	at.dir = dir

@@ -82,7 +82,7 @@ func parseGroups(text string) map[string]string {
 		if len(parts) != 3 {
 			continue
 		}
-		for _, c := range strings.Split(parts[1], ",") {
+		for c := range strings.SplitSeq(parts[1], ",") {
 			out[c] = parts[2]
 		}
 	}

@@ -29,7 +29,7 @@ func filterCalls(*Spec) error {
 	for _, c := range code {
 		filters = append(filters, unix.SockFilter{Code: c.Op, Jt: c.Jt, Jf: c.Jf, K: c.K})
 	}
-	prog := unix.SockFprog{Len: uint16(len(filters)), Filter: &filters[0]}                                         //nolint:gosec // the kernel's limit is 4096
+	prog := unix.SockFprog{Len: uint16(len(filters)), Filter: &filters[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog))) //nolint:gosec // no wrapper exists
 	runtime.KeepAlive(filters)
 	if errno != 0 {

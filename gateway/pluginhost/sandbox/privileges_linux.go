@@ -85,7 +85,7 @@ func becomeUser(s *Spec) error {
 	if err := raw(unix.SYS_SETGROUPS, 0, 0, 0); err != nil {
 		return fmt.Errorf("groups: %w", err)
 	}
-	gid, uid := uintptr(s.GID), uintptr(s.UID) //nolint:gosec // not negative: see Stay
+	gid, uid := uintptr(s.GID), uintptr(s.UID)
 	if err := raw(unix.SYS_SETRESGID, gid, gid, gid); err != nil {
 		return fmt.Errorf("group %d: %w", s.GID, err)
 	}

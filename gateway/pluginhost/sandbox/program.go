@@ -40,7 +40,7 @@ func program(on *arch.Info, self int) ([]bpf.Instruction, error) {
 	}
 	last := uint32(0)
 	for n := range on.SyscallNumbers {
-		last = max(last, uint32(n)) //nolint:gosec // numbers of calls are small
+		last = max(last, uint32(n))
 	}
 	out = append(out, bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: last, SkipFalse: 1}, refuse(unix.ENOSYS))
 	for _, name := range plain() {
@@ -49,7 +49,7 @@ func program(on *arch.Info, self int) ([]bpf.Instruction, error) {
 	for _, name := range later() {
 		out = appendCall(out, on, name, refuse(unix.ENOSYS))
 	}
-	for _, r := range checked(uint64(self)) { //nolint:gosec // a process id
+	for _, r := range checked(uint64(self)) {
 		block, err := r.assemble()
 		if err != nil {
 			return nil, err
@@ -69,7 +69,7 @@ func appendCall(out []bpf.Instruction, on *arch.Info, name string, body ...bpf.I
 	if !ok {
 		return out
 	}
-	out = append(out, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(n), SkipFalse: uint8(len(body))}) //nolint:gosec // see assemble
+	out = append(out, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(n), SkipFalse: uint8(len(body))})
 	return append(out, body...)
 }
 
@@ -90,7 +90,7 @@ func (r rule) assemble() ([]bpf.Instruction, error) {
 // tried per value; none of ours has one: the upper half must be zero where the mask asks for it.
 func (c check) assemble() []bpf.Instruction {
 	var out []bpf.Instruction
-	if high := uint32(c.mask >> 32); high != 0 { //nolint:gosec // the upper half
+	if high := uint32(c.mask >> 32); high != 0 {
 		out = append(out,
 			bpf.LoadAbsolute{Off: dataArgs + 8*c.arg + 4, Size: 4}, // little endian: see supported
 			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: high},
@@ -99,10 +99,10 @@ func (c check) assemble() []bpf.Instruction {
 	}
 	out = append(out,
 		bpf.LoadAbsolute{Off: dataArgs + 8*c.arg, Size: 4},
-		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: uint32(c.mask)}) //nolint:gosec // the lower half
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: uint32(c.mask)})
 	for i, v := range c.values {
-		behind := uint8(len(c.values) - i)                                                   //nolint:gosec // a few
-		out = append(out, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(v), SkipTrue: behind}) //nolint:gosec // see above
+		behind := uint8(len(c.values) - i)
+		out = append(out, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(v), SkipTrue: behind})
 	}
 	return append(out, refuse(unix.EPERM))
 }

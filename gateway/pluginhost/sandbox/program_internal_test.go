@@ -19,8 +19,8 @@ func judge(t *testing.T, vm *bpf.VM, id arch.AuditArch, number uint32, args ...u
 	binary.BigEndian.PutUint32(data[dataCall:], number)
 	binary.BigEndian.PutUint32(data[dataArch:], uint32(id))
 	for i, a := range args {
-		binary.BigEndian.PutUint32(data[dataArgs+8*i:], uint32(a))       //nolint:gosec // the lower half
-		binary.BigEndian.PutUint32(data[dataArgs+8*i+4:], uint32(a>>32)) //nolint:gosec // the upper half
+		binary.BigEndian.PutUint32(data[dataArgs+8*i:], uint32(a))
+		binary.BigEndian.PutUint32(data[dataArgs+8*i+4:], uint32(a>>32))
 	}
 	verdict, err := vm.Run(data)
 	if err != nil {
@@ -122,7 +122,7 @@ func TestVerdicts(t *testing.T) {
 			if !ok {
 				t.Fatalf("%s: no %s", on.Name, c.call)
 			}
-			if got := judge(t, machine(t, on), on.ID, uint32(number), c.args...); got != c.want { //nolint:gosec // small
+			if got := judge(t, machine(t, on), on.ID, uint32(number), c.args...); got != c.want {
 				t.Errorf("%s: %s%x: %#x, want %#x", on.Name, c.call, c.args, got, c.want)
 			}
 		}
@@ -140,7 +140,7 @@ func TestAllElseIsRefused(t *testing.T) {
 				continue
 			}
 			for _, arg := range []uint64{0, 1, 3, 60, 98, 202} {
-				if got := judge(t, vm, on.ID, uint32(number), arg, arg, arg, arg, arg, arg); got != no { //nolint:gosec // small
+				if got := judge(t, vm, on.ID, uint32(number), arg, arg, arg, arg, arg, arg); got != no {
 					t.Errorf("%s: %s: %#x", on.Name, name, got)
 				}
 			}
@@ -169,8 +169,7 @@ func TestForbidden(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	var names []string
-	names = append(append(names, plain()...), later()...)
+	names := slices.Concat(plain(), later())
 	for _, r := range checked(self) {
 		names = append(names, r.name)
 	}

@@ -44,7 +44,7 @@ func attack(s *Spec) error {
 			continue
 		}
 		if err := a.try(); !errors.Is(err, a.want) {
-			return &LayerError{Layer: a.layer, Err: fmt.Errorf("accepted but not in force: %v instead of %w", err, a.want)}
+			return &LayerError{Layer: a.layer, Err: fmt.Errorf("accepted but not in force: %w instead of %w", err, a.want)}
 		}
 	}
 	return nil
