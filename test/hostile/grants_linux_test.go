@@ -50,7 +50,8 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		{"everything", pluginhost.Grant{Path: "/"}},
 		{"processes", pluginhost.Grant{Path: "/proc/self"}},
 		{"devices", pluginhost.Grant{Path: "/dev/shm", Write: true}},
-		{"settings", pluginhost.Grant{Path: "/etc/passwd"}},
+		{"settings as a whole", pluginhost.Grant{Path: "/etc"}},
+		{"settings to write", pluginhost.Grant{Path: "/etc/ssl", Write: true}},
 		{"a socket", pluginhost.Grant{Path: s.place.Console}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
