@@ -108,7 +108,7 @@ func (l *loop) sweep() (fence.Findings, error) {
 	}
 	l.holdDown()
 	plan := fence.PlanFor(*l.policy, l.scene.decisions)
-	plan.Shut = len(l.trips) > 0
+	plan.Shut, plan.Awaited = len(l.trips) > 0, l.scene.awaited()
 	if l.applied != nil && j.whole() && same(plan, *l.applied) {
 		return found, nil
 	}

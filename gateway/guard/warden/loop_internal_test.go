@@ -229,3 +229,29 @@ func TestAcceptAndTest(t *testing.T) {
 		t.Errorf("the fake drops nothing and counts nothing: %+v, %v", r, err)
 	}
 }
+
+func TestLatchFollowsTheName(t *testing.T) {
+	dir := t.TempDir()
+	s := store{dir}
+	err := errors.Join(
+		s.setPolicy(&guard.Policy{Monitoring: []string{"mon0"}}),
+		s.setTrips([]guard.Trip{{Interface: "mon0", Index: 99, Cause: "sent 5 frames"}}), // before the machine was started anew
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPost(t, dir, newFakeKernel(monitoringPoint(3, "mon0"), monitoringPoint(99, "mon1")))
+	p.state("mon0 down fenced, mon1 up fenced, ports shut")
+}
+
+func TestTripThatCannotBeWrittenDown(t *testing.T) {
+	k := newFakeKernel(monitoringPoint(3, "mon0"))
+	dir := t.TempDir()
+	p := newPost(t, dir, k)
+	p.order("mon0")
+	if err := os.Mkdir(filepath.Join(dir, latchFile+".new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	k.change(func() { k.xdp[3] = true })
+	p.state("mon0 down fenced, ports shut")
+}

@@ -520,3 +520,25 @@ func (p *plant) end() {
 	}
 	until(p.t, "the warden has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 }
+
+func TestStartSaysWhyNot(t *testing.T) {
+	p := newPlant(t, 1)
+	if p == nil {
+		return
+	}
+	second := p.spawn
+	second.Socket += "2"
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	err := Start(ctx, second)
+	if !errors.Is(err, errEndedAtOnce) || !strings.Contains(err.Error(), "another one works with") {
+		t.Errorf("have %v", err)
+	}
+	second.State = filepath.Join(p.spawn.State, policyFile, "below a file")
+	if err := os.WriteFile(filepath.Join(p.spawn.State, policyFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Start(ctx, second); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("have %v", err)
+	}
+}

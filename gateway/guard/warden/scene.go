@@ -1,6 +1,8 @@
 package warden
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/gateway/guard"
@@ -17,6 +19,7 @@ type scene struct {
 	gone      map[int]vanished
 	moved     map[int]time.Time // gone into another namespace, not acted on yet
 	ours      map[int]bool      // that this process moves itself
+	lost      map[string]bool   // names of fenced interfaces that are gone
 }
 
 // vanished is a fenced interface that is not there any more.
@@ -26,7 +29,7 @@ type vanished struct {
 }
 
 func newScene() scene {
-	return scene{gone: map[int]vanished{}, moved: map[int]time.Time{}, ours: map[int]bool{}}
+	return scene{gone: map[int]vanished{}, moved: map[int]time.Time{}, ours: map[int]bool{}, lost: map[string]bool{}}
 }
 
 // guarded reports whether a drop must stand before an interface.
@@ -62,8 +65,12 @@ func (s *scene) take(decisions []guard.Decision, now time.Time) {
 			s.gone[d.Index] = vanished{decision: d, at: now}
 		}
 	}
+	for _, v := range s.gone {
+		s.lost[v.decision.Name] = true
+	}
 	for _, d := range decisions {
 		delete(s.gone, d.Index)
+		delete(s.lost, d.Name)
 	}
 	for index, v := range s.gone {
 		if now.Sub(v.at) > goneFor {
@@ -77,6 +84,15 @@ func (s *scene) take(decisions []guard.Decision, now time.Time) {
 	}
 	s.decisions = decisions
 }
+
+// forget begins anew with another policy.
+func (s *scene) forget() {
+	s.decisions = nil
+	clear(s.lost)
+}
+
+// awaited lists the names of fenced interfaces that are gone.
+func (s *scene) awaited() []string { return slices.Sorted(maps.Keys(s.lost)) }
 
 // away notes that an interface went into another namespace.
 func (s *scene) away(index int, now time.Time) {

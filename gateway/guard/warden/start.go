@@ -97,7 +97,7 @@ func await(ctx context.Context, socket string, pid int) error {
 		if err == nil {
 			return nil
 		}
-		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		if over(pid) {
 			return errEndedAtOnce
 		}
 		if ctx.Err() != nil {
@@ -105,6 +105,16 @@ func await(ctx context.Context, socket string, pid int) error {
 		}
 		pause(ctx, answerEvery)
 	}
+}
+
+// over reports whether a process has ended, also where nobody has taken note
+// of that yet (proc_pid_stat(5)).
+func over(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	}
+	return strings.Contains(string(stat), ") Z ")
 }
 
 // tailBytes bounds what an error quotes of a log.
@@ -134,5 +144,6 @@ func detach(args []string) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	return cmd.Process.Pid, cmd.Process.Release()
+	pid := cmd.Process.Pid // Release forgets it
+	return pid, cmd.Process.Release()
 }

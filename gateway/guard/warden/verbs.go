@@ -39,7 +39,7 @@ func (l *loop) order(ctx context.Context, c call) outcome {
 	l.stopDeciding()
 	l.deciding = next
 	l.policy = &p
-	l.scene.decisions = nil // what the policy before held is held no more
+	l.scene.forget() // what the policy before held is held no more
 	l.log.Info("guard: policy ordered", "uid", c.peer.uid, "pid", c.peer.pid, "policy", p.String())
 	kept := l.store.setPolicy(&p)
 	l.look(ctx)
