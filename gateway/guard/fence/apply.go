@@ -59,7 +59,7 @@ func (a *application) run() error {
 		a.each(t, a.finish)
 	}
 	a.Fence.plan = a.plan
-	errs := []error{general}
+	errs := []error{general, a.dropReplaced()}
 	for _, index := range slices.Sorted(maps.Keys(a.errs)) {
 		errs = append(errs, a.errs[index])
 	}
@@ -104,9 +104,11 @@ func (a *application) dropStale() error {
 	}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(a.now.chains)) {
-		if at, ok := spotOf(name); !ok || !wanted[at.index] {
-			errs = append(errs, a.do(dropChain{name}))
+		at, ok := spotOf(name)
+		if ok && (wanted[at.index] || a.awaits(name)) {
+			continue
 		}
+		errs = append(errs, a.do(dropChain{name}))
 	}
 	for at, p := range a.now.programs {
 		if !wanted[at.index] && p.runs != "" {
@@ -116,6 +118,43 @@ func (a *application) dropStale() error {
 	for index := range a.fenced {
 		if !wanted[index] {
 			delete(a.fenced, index)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// awaits reports whether a chain of an interface that is no target any more
+// stands before the name of one that is awaited, or has just come.
+func (a *application) awaits(chain string) bool {
+	_, here := a.replaced(chain)
+	return here || slices.Contains(a.plan.Awaited, a.now.chains[chain].device)
+}
+
+// replaced returns the target before whose name a chain of another index
+// stands.
+func (a *application) replaced(chain string) (Target, bool) {
+	at, ok := spotOf(chain)
+	device := a.now.chains[chain].device
+	for _, t := range a.plan.Targets {
+		if ok && device != "" && t.Index != at.index && t.Name == device {
+			return t, true
+		}
+	}
+	return Target{}, false
+}
+
+// dropReplaced takes away the chains of interfaces that are gone, when their
+// successors have drops of their own.
+func (a *application) dropReplaced() error {
+	wanted := map[int]bool{}
+	for _, t := range a.plan.Targets {
+		wanted[t.Index] = true
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(a.now.chains)) {
+		at, _ := spotOf(name)
+		if t, ok := a.replaced(name); ok && !wanted[at.index] && a.errs[t.Index] == nil {
+			errs = append(errs, a.do(dropChain{name}))
 		}
 	}
 	return errors.Join(errs...)

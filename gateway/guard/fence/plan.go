@@ -11,6 +11,10 @@ import (
 // Plan is the desired state: what stands before which interface.
 type Plan struct {
 	Targets []Target
+	// Awaited are the names of targets that are gone: the chain before such a
+	// name stays, and where the kernel goes by names (Linux 6.18 does) it holds
+	// from the moment in which an interface of that name appears.
+	Awaited []string
 	// Ports are dropped on every interface that is not among Allowed. With
 	// Shut they are dropped everywhere: something has tripped.
 	Ports   []guard.Port
