@@ -59,9 +59,11 @@ func newCell(t *testing.T, own func(gopacket.Packet) bool) *cell {
 }
 
 // cable lays the cable of the guarded interface and puts a witness at its end.
-func (c *cell) cable() {
+func (c *cell) cable() { c.Helper(); c.cableAs(guarded) }
+
+func (c *cell) cableAs(name string) {
 	c.Helper()
-	c.node.Batch("link add " + guarded + " address " + nodeMAC + " type veth peer name " + outside + " address " + peerMAC + " netns " + c.peer.Name)
+	c.node.Batch("link add " + name + " address " + nodeMAC + " type veth peer name " + outside + " address " + peerMAC + " netns " + c.peer.Name)
 	c.peer.Batch(
 		"addr add "+netlab.MonitorAddr().String()+" dev "+outside,
 		"addr add "+netlab.MonitorAddr6().String()+" dev "+outside+" nodad",

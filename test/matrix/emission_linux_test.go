@@ -17,21 +17,21 @@ const reaction = 2 * time.Second
 func TestEmission(t *testing.T) {
 	netlab.Require(t)
 	report := newTable()
-	for _, r := range roles() {
-		t.Run(r.name, func(t *testing.T) { // returns when all its cells have ended
-			if r.name != monitoring && testing.Short() {
-				t.Skip("only monitoring points with -short")
-			}
+	t.Run("of", func(t *testing.T) { // returns when all cells have ended
+		for _, r := range roles() {
 			for _, s := range stimuli() {
 				for _, column := range r.columns {
-					t.Run(s.name+"/"+column, func(t *testing.T) {
+					t.Run(r.name+"/"+s.name+"/"+column, func(t *testing.T) {
 						t.Parallel()
+						if r.name != monitoring && testing.Short() {
+							t.Skip("only monitoring points with -short")
+						}
 						emission(t, report, r, s, column)
 					})
 				}
 			}
-		})
-	}
+		}
+	})
 	if err := report.save(); err != nil {
 		t.Error(err)
 	}

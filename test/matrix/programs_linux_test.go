@@ -73,9 +73,14 @@ func xdpReflect(c *cell) error {
 	if err := c.attach(c.at, c.iface, ebpf.XDP, xdpTX); err != nil {
 		return err
 	}
-	if _, err := c.peer.Inject(outside, false, marks(stimulusMark, 5)...); err != nil {
-		c.Fatal(err)
+	for range 3 { // a veth's receive path may still be starting
+		if _, err := c.peer.Inject(outside, false, marks(stimulusMark, 5)...); err != nil {
+			c.Fatal(err)
+		}
+		c.rest(settle)
+		if _, own := c.seen(); own > 0 {
+			break
+		}
 	}
-	c.rest(settle)
 	return nil
 }

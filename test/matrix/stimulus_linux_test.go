@@ -69,6 +69,7 @@ func stimuli() []stimulus {
 func oursToo() []stimulus {
 	return []stimulus{
 		{name: "XDP program sends back", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly, tcOnly, all), trips: true, do: xdpReflect},
+		{name: "gone, another takes its name", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: succeeded},
 		{name: "tc qdisc del", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: qdiscDeleted},
 		{name: "tc filter before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: filterBefore},
 		{name: "tcx program before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: tcxBefore},
