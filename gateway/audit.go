@@ -158,8 +158,9 @@ func (g *Gateway) noteGuard(s guard.Standing) bool {
 	if s.Known {
 		forget(g.inForce.Trips, there)
 	}
+	told := g.inForce.Restored // several may have been restored at one look
 	for _, r := range s.Restored {
-		if r.At.After(g.inForce.Restored) {
+		if r.At.After(told) {
 			g.inForce.Restored = r.At
 			news = append(news, auditlog.Entry{What: auditlog.Restore, At: r.At, Object: "interface " + r.Interface, Detail: r.What})
 		}

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -9,11 +10,21 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
+// pluginUser is as whom plugins run on a machine without a user of their own (docs/guard.md).
+const pluginUser = 65534
+
 // blockSink makes the far side's sink hold, as a disk that is full does: somebody else has locked its file. It returns
 // what lets it go on.
 func (c *crossing) blockSink() func() {
 	c.t.Helper()
 	writeFile(c.t, c.records(), "", 0o600)
+	if os.Geteuid() == 0 { // plugins run as another user then, whose directory it is
+		for _, path := range []string{filepath.Dir(c.records()), c.records()} {
+			if err := os.Chown(path, pluginUser, pluginUser); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+	}
 	f, err := os.OpenFile(c.records(), os.O_RDWR, 0)
 	if err != nil {
 		c.t.Fatal(err)
