@@ -108,13 +108,17 @@ func await(ctx context.Context, socket string, pid int) error {
 }
 
 // over reports whether a process has ended, also where nobody has taken note
-// of that yet (proc_pid_stat(5)).
+// of that yet (proc_pid_stat(5)). While one thread of several executes a
+// program anew the first one looks as if it had ended.
 func over(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 	}
-	return strings.Contains(string(stat), ") Z ")
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest) // from the third one on: state …
+	const threads = 20 - 3
+	return len(fields) > threads && fields[0] == "Z" && (fields[threads] == "0" || fields[threads] == "1")
 }
 
 // tailBytes bounds what an error quotes of a log.
