@@ -2,7 +2,7 @@ package warden
 
 import "time"
 
-// Of the protocol; ours. The README of the room is its doc.go.
+// Of the protocol, see the package's comment. Ours.
 const (
 	// messageMost bounds one message in bytes: far above any policy or
 	// standing, and small enough for eight connections at once.

@@ -32,6 +32,14 @@
 // an id, its answer has the same; what comes without one is a Standing. At
 // most one descriptor travels with a message, by the bytes of its length.
 //
+// With Policy.Isolate the declared monitoring points live in a network
+// namespace of their own, which one thread of the warden works in:
+//
+//	fenced here ─> down ─> moved ─> fenced there while down ─> up
+//
+// It holds CAP_NET_ADMIN and CAP_BPF; CAP_NET_RAW, and CAP_SYS_ADMIN when it
+// may isolate, are raised on one thread for the moment that needs them.
+//
 // It must not carry records, listen on the network, or do for a client what
 // the policy does not say: a client can order a stricter or another policy,
 // but every order is written to the log with who gave it.
