@@ -35,7 +35,8 @@ func roles() []role {
 	return []role{
 		{monitoring, guard.Policy{Node: "matrix", Monitoring: only(guarded)}, nil, columns()},
 		{"diode-rx", receive(false), own, both},
-		{"diode-rx, capturing", receive(true), nil, both},
+		// Without a defence it is what a monitoring point is.
+		{"diode-rx, capturing", receive(true), nil, only(all)},
 		{"diode-tx", guard.Policy{Node: "matrix", DiodeTX: only(guarded), SendEnds: []guard.SendEnd{
 			{Interface: guarded, Source: near.Addr(), Destination: far, MAC: mac(peerMAC)},
 		}}, own, both},

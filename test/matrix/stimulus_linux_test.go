@@ -72,7 +72,7 @@ func oursToo() []stimulus {
 		{name: "gone, another takes its name", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: succeeded},
 		{name: "tc qdisc del", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: qdiscDeleted},
 		{name: "tc filter before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: filterBefore},
-		{name: "tcx program before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: tcxBefore},
+		{name: "tcx program before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), races: true, do: tcxBefore},
 		{name: "tc mirred from another interface", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly), do: mirred},
 		{name: "tcx program, and tc mirred", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly, tcOnly), races: true, do: mirredPastTCX},
 		{name: "nft fwd from another interface", own: marked(stimulusMark), leaks: only(nothing, usual), do: forwarded},
