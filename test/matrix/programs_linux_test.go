@@ -23,18 +23,21 @@ const (
 // the test ends.
 func (c *cell) attach(in *netlab.Namespace, iface string, kind ebpf.ProgramType, verdict int32) (lacks error) {
 	c.Helper()
+	return c.attachCode(in, iface, kind, 0, asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()})
+}
+
+func (c *cell) attachCode(in *netlab.Namespace, iface string, kind ebpf.ProgramType, mode link.XDPAttachFlags, code asm.Instructions) (lacks error) {
+	c.Helper()
 	err := in.Do(func() error {
 		ifi, err := net.InterfaceByName(iface)
 		if err != nil {
 			return err
 		}
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: kind, License: "GPL", Instructions: asm.Instructions{
-			asm.Mov.Imm(asm.R0, verdict), asm.Return(),
-		}})
+		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: kind, License: "GPL", Instructions: code})
 		if err != nil {
 			return err
 		}
-		l, err := attachTo(ifi.Index, kind, p)
+		l, err := attachTo(ifi.Index, kind, mode, p)
 		if err != nil {
 			return errors.Join(err, p.Close())
 		}
@@ -48,9 +51,9 @@ func (c *cell) attach(in *netlab.Namespace, iface string, kind ebpf.ProgramType,
 	return nil
 }
 
-func attachTo(index int, kind ebpf.ProgramType, p *ebpf.Program) (link.Link, error) {
+func attachTo(index int, kind ebpf.ProgramType, mode link.XDPAttachFlags, p *ebpf.Program) (link.Link, error) {
 	if kind == ebpf.XDP {
-		return link.AttachXDP(link.XDPOptions{Program: p, Interface: index})
+		return link.AttachXDP(link.XDPOptions{Program: p, Interface: index, Flags: mode})
 	}
 	return link.AttachTCX(link.TCXOptions{Program: p, Interface: index, Attach: ebpf.AttachTCXEgress, Anchor: link.Head()})
 }
@@ -83,4 +86,31 @@ func xdpReflect(c *cell) error {
 		}
 	}
 	return nil
+}
+
+// xdpRedirect sends what arrives at another interface out by this one, from
+// the driver or from the kernel's generic stage.
+func xdpRedirect(mode link.XDPAttachFlags) func(c *cell) error {
+	return func(c *cell) error {
+		c.Helper()
+		// A veth takes redirected frames only where its peer has a program.
+		if err := c.attach(c.peer, outside, ebpf.XDP, xdpPass); err != nil {
+			return err
+		}
+		c.rest(settle)
+		if err := c.attachCode(c.node, service, ebpf.XDP, mode, asm.Instructions{
+			asm.Mov.Imm(asm.R1, int32(c.at.Index(c.iface))), asm.Mov.Imm(asm.R2, 0), asm.FnRedirect.Call(), asm.Return(),
+		}); err != nil {
+			return err
+		}
+		for range 3 {
+			_, err := c.node.Inject("behind", false, marks(stimulusMark, 5)...)
+			c.tolerate(err)
+			c.rest(settle)
+			if _, own := c.seen(); own > 0 {
+				break
+			}
+		}
+		return nil
+	}
 }

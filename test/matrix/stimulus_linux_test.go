@@ -3,6 +3,7 @@ package matrix_test
 import (
 	"time"
 
+	"github.com/cilium/ebpf/link"
 	"github.com/google/gopacket"
 )
 
@@ -69,6 +70,8 @@ func stimuli() []stimulus {
 func oursToo() []stimulus {
 	return []stimulus{
 		{name: "XDP program sends back", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly, tcOnly, all), trips: true, do: xdpReflect},
+		{name: "XDP redirect, driver", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly, tcOnly, all), trips: true, do: xdpRedirect(link.XDPDriverMode)},
+		{name: "XDP redirect, generic", own: marked(stimulusMark), leaks: only(nothing, usual, nftOnly, tcOnly, all), trips: true, do: xdpRedirect(link.XDPGenericMode)},
 		{name: "gone, another takes its name", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: succeeded},
 		{name: "tc qdisc del", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: qdiscDeleted},
 		{name: "tc filter before ours", own: marked(stimulusMark), leaks: only(nothing, usual, tcOnly), do: filterBefore},
