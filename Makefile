@@ -19,7 +19,7 @@ help:
 
 .PHONY: build
 build: ## compile every program into bin/
-	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: run
 run: build ## build and start the quickstart: two nodes on loopback, joined by a one-way link

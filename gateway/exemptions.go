@@ -49,9 +49,9 @@ func homes(c *config.Config, component string) []string {
 	return on
 }
 
-// excepted reports whether an exception that holds now allows something on an address.
-func excepted(c *config.Config, allows, on string, now time.Time) bool {
+// singleBarrier reports whether an exception that holds now accepts one egress drop instead of two on a node.
+func singleBarrier(c *config.Config, node string, now time.Time) bool {
 	return slices.ContainsFunc(c.Exceptions, func(x config.Exception) bool {
-		return x.Allows == allows && x.On == on && !x.Ended(now)
+		return x.Allows == allowsSingleBarrier && x.On == "node."+node && !x.Ended(now)
 	})
 }

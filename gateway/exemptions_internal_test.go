@@ -32,7 +32,7 @@ func TestExemptionsFollowTheExceptions(t *testing.T) {
 			t.Errorf("%q: %v", component, got)
 		}
 	}
-	if !excepted(c, allowsSingleBarrier, "node.n", time.Now()) || excepted(c, allowsSingleBarrier, "node.m", time.Now()) {
+	if !singleBarrier(c, "n", time.Now()) || singleBarrier(c, "m", time.Now()) {
 		t.Error("single barrier")
 	}
 	c.Exceptions = c.Exceptions[1:3]

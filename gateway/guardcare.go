@@ -15,7 +15,7 @@ import (
 // GuardTest reads everything back now. With Watch it also lets the warden try each drop, and watches what arrives at the
 // service interfaces.
 func (g *Gateway) GuardTest(ctx context.Context, r console.GuardTestRequest) (console.GuardReport, error) {
-	out := console.GuardReport{Node: g.opts.Node, At: time.Now().UTC(), SingleBarrier: excepted(g.opts.Plan.Config, allowsSingleBarrier, "node."+g.opts.Node, time.Now())}
+	out := console.GuardReport{Node: g.opts.Node, At: time.Now().UTC(), SingleBarrier: singleBarrier(g.opts.Plan.Config, g.opts.Node, time.Now())}
 	if g.warden != nil {
 		if _, err := g.warden.Audit(ctx); err != nil {
 			g.log.Warn("guard test: the warden does not read back", "error", err)

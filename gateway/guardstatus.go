@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"slices"
+
 	"github.com/sluice-gateway/sluice/gateway/console"
 	"github.com/sluice-gateway/sluice/gateway/guard"
 )
@@ -10,16 +12,20 @@ func (g *Gateway) guardStatus() console.Guard {
 	snap := g.guard.Snapshot()
 	st := snap.Standing
 	out := console.Guard{State: snap.State, Interfaces: []console.Interface{}}
-	barriers := map[int]*console.Barriers{}
-	for _, b := range st.Barriers {
-		barriers[b.Index] = &console.Barriers{
-			Egress: checks(b.Egress), Ingress: checks(b.Ingress), Quiet: checks(b.Quiet), Sent: b.Sent, Dropped: b.Dropped,
-		}
-	}
+	left := slices.Clone(st.Barriers)
 	for _, d := range snap.Decisions {
 		i := interfaceOf(d)
-		i.Barriers = barriers[d.Index]
+		at := slices.IndexFunc(left, func(b guard.Barrier) bool { return b.Index == d.Index && b.Interface == d.Name })
+		if at >= 0 {
+			i.Barriers = barriersOf(left[at])
+			left = slices.Delete(left, at, at+1)
+		}
 		out.Interfaces = append(out.Interfaces, i)
+	}
+	for _, b := range left { // what is not seen from here: isolated monitoring points
+		out.Interfaces = append(out.Interfaces, console.Interface{
+			Name: b.Interface, Index: b.Index, Role: b.Role.String(), Reason: "in a network namespace of its own", Barriers: barriersOf(b),
+		})
 	}
 	if g.warden == nil {
 		return out
@@ -36,6 +42,12 @@ func (g *Gateway) guardStatus() console.Guard {
 		out.Restored = append(out.Restored, console.Restored{At: r.At.UTC(), Interface: r.Interface, What: r.What})
 	}
 	return out
+}
+
+func barriersOf(b guard.Barrier) *console.Barriers {
+	return &console.Barriers{
+		Egress: checks(b.Egress), Ingress: checks(b.Ingress), Quiet: checks(b.Quiet), Sent: b.Sent, Dropped: b.Dropped,
+	}
 }
 
 func interfaceOf(d guard.Decision) console.Interface {

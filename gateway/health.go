@@ -32,6 +32,9 @@ func (g *Gateway) watchHealth(ctx context.Context) error {
 	for {
 		b := g.health()
 		g.vitals.Store(&b)
+		for _, r := range g.receives {
+			r.rate.Sample(time.Now(), r.counts.records.Load())
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -14,7 +14,7 @@ func GuardPolicy(p *Plan, node string, now time.Time) guard.Policy {
 	out := guard.Policy{
 		Node: v.Node.Name, Monitoring: v.Node.MonitoringPoints, Service: v.Node.ServiceInterfaces,
 		NewInterfaces: v.Node.NewInterfaces, Isolate: v.Node.Isolate == config.IsolateNamespace,
-		SingleBarrier: excepted(p.Config, allowsSingleBarrier, "node."+v.Node.Name, now),
+		SingleBarrier: singleBarrier(p.Config, v.Node.Name, now),
 	}
 	for _, l := range v.Send {
 		s := l.Diode.Send

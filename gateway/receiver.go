@@ -30,6 +30,7 @@ type receiver struct {
 	runs   func(component, version, sha256 string) // a program was started
 
 	counts receiverCounts
+	rate   console.Meter // of records
 	plugin atomic.Pointer[pluginhost.State]
 }
 
@@ -157,7 +158,16 @@ func (r *receiver) status() console.Receiver {
 		Encryption: encryptionWord(r.part.traits.Encryption), Sockets: sockets(st.Sockets), Plugin: pluginStatus(r.plugin.Load()),
 		Batches: r.counts.batches.Load(), Records: r.counts.records.Load(), Bytes: r.counts.bytes.Load(),
 		Traffic: traffic(st), Dropped: r.counts.dropped.snapshot(), Refused: st.Refused,
+		VerifyClients: verifyWord(r.part.traits.VerifiesClients), Rate: r.rate.Rate(),
 	}
+}
+
+// verifyWord is the console's word for a trait.
+func verifyWord(trait string) string {
+	if trait == "elsewhere" {
+		return console.VerifyElsewhere
+	}
+	return trait // "yes" or "no", as in the console
 }
 
 func sockets(open []guard.SocketStat) []console.Socket {

@@ -79,6 +79,7 @@ type Traits struct {
 	Encryption       string   `json:"encryption,omitempty"`        // "tls", "sealed", "by-endpoint" or "none"
 	Kind             string   `json:"kind,omitempty"`              // content kind it yields or takes: "syslog", "opaque" or "any"
 	Delivery         string   `json:"delivery,omitempty"`          // sinks: "acknowledged", "written" or "sent"
+	VerifiesClients  string   `json:"verifies_clients,omitempty"`  // receivers with TLS: "yes", "no" or "elsewhere": whether endpoints must show a certificate
 	AcceptsProtocols []string `json:"accepts_protocols,omitempty"` // sinks: receiver protocols they take; empty = any
 }
 

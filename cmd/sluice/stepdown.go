@@ -55,10 +55,11 @@ func startWardens(ctx context.Context, o runOptions, log *slog.Logger) error {
 		return nil //nolint:nilerr // said again, and then it counts
 	}
 	for _, n := range nodes {
-		if !needsWarden(cfg, n) {
+		policy, needed := needsWarden(cfg, n)
+		if !needed {
 			continue
 		}
-		if err := startWarden(ctx, o.state, n, log); err != nil {
+		if err := startWarden(ctx, o.state, policy, log); err != nil {
 			return fmt.Errorf("node %s: %w", n, err)
 		}
 	}
@@ -66,16 +67,16 @@ func startWardens(ctx context.Context, o runOptions, log *slog.Logger) error {
 }
 
 // needsWarden reports whether a node has interfaces that must be silent.
-func needsWarden(cfg *config.Config, node string) bool {
+func needsWarden(cfg *config.Config, node string) (guard.Policy, bool) {
 	policy := gateway.GuardPolicy(&gateway.Plan{Config: cfg}, node, time.Now())
 	_, err := guard.New(guard.Options{Policy: policy, Log: slog.New(slog.DiscardHandler)})
-	return errors.Is(err, guard.ErrNoFence)
+	return policy, errors.Is(err, guard.ErrNoFence)
 }
 
-func startWarden(ctx context.Context, state, node string, log *slog.Logger) error {
+func startWarden(ctx context.Context, state string, policy guard.Policy, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, wardenStart)
 	defer cancel()
-	socket := gateway.WardenSocket(state, node)
+	socket := gateway.WardenSocket(state, policy.Node)
 	if c, err := warden.Dial(ctx, socket, log); err == nil {
 		c.Close()
 		return nil // one that has outlived the last core
@@ -84,6 +85,8 @@ func startWarden(ctx context.Context, state, node string, log *slog.Logger) erro
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	log.Info("starting the guard's warden", "node", node, "socket", socket)
-	return warden.Start(ctx, warden.Spawn{Socket: socket, State: dir, Node: node, UID: os.Geteuid()})
+	log.Info("starting the guard's warden", "node", policy.Node, "socket", socket)
+	return warden.Start(ctx, warden.Spawn{
+		Socket: socket, State: dir, Node: policy.Node, UID: os.Geteuid(), Isolate: policy.Isolate,
+	})
 }

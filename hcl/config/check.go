@@ -16,6 +16,7 @@ type Traits struct {
 	Encryption       string   // "tls", "sealed", "by-endpoint" or "none"; "" counts as none
 	Kind             string   // content kind it yields or takes
 	Delivery         string   // sinks: "acknowledged", "written" or "sent"
+	VerifiesClients  string   // receivers with TLS: "yes", "no" or "elsewhere"
 	AcceptsProtocols []string // sinks: protocols of receivers that they take; empty = any
 }
 

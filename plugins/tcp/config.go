@@ -44,7 +44,10 @@ func decode(raw json.RawMessage) (config, error) {
 func (c config) traits() sdk.Traits {
 	t := sdk.Traits{Protocol: "syslog", Network: "tcp", Kind: sdk.KindSyslog.String(), Encryption: "none"}
 	if c.TLS != nil {
-		t.Encryption = "tls"
+		t.Encryption, t.VerifiesClients = "tls", "no"
+		if c.TLS.VerifyClients {
+			t.VerifiesClients = "yes"
+		}
 	}
 	return t
 }
