@@ -95,6 +95,58 @@ func TestRoleFlipsUnderLiveConnections(t *testing.T) {
 	s.arrives("after")
 }
 
+// TestRoleFlipsWithAWarden does the same with every drop in place: the
+// connection is reset, the drops stand, and only then the order has been
+// carried out. On the way back nothing is open before it is accepted.
+func TestRoleFlipsWithAWarden(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	if s == nil {
+		return
+	}
+	p := guard.Policy{Node: "matrix", Monitoring: only(guarded), Ports: []guard.Port{{Network: "tcp", Port: holdPort}, {Network: "udp", Port: oursPort}}}
+	w := guarding(t, s.Self(), p)
+	s.start(p, guard.Options{Fence: w.client, Opener: w.client})
+	s.hold()
+	s.arrives("before")
+	c, err := s.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	both := p
+	both.Monitoring = only(guarded, service)
+	s.must(s.guard.Change(both))
+	isReset(t, c)
+	s.must(w.client.Order(t.Context(), both))
+	seen := s.endpoint.Watch(outside)
+	if _, err := s.Self().Inject(service, true, marks(stimulusMark, 5)...); err != nil {
+		t.Error(err)
+	}
+	if c, err := s.connect(); err == nil {
+		_ = c.Close()
+		t.Error("a monitoring point was connected to")
+	}
+	if n := seen.Count(); n > 0 {
+		t.Errorf("%d frames left after the order was carried out", n)
+	}
+	s.must(w.client.Order(t.Context(), p))
+	s.must(s.guard.Change(p))
+	s.awaitRole(service, "closed")
+	if _, err := w.client.Accept(t.Context(), service); err != nil {
+		t.Error(err)
+	}
+	_, err = s.guard.Accept(service)
+	s.must(err)
+	// The quiet settings of a monitoring point stay until somebody undoes them.
+	s.Self().IP("link", "set", service, "arp", "on", "multicast", "on")
+	s.Self().Sysctl("net.ipv4.conf."+service+".arp_ignore", "0")
+	s.Self().Sysctl("net.ipv6.conf."+service+".disable_ipv6", "0")
+	s.Self().AddAddr(service, netlab.PlantAddr())
+	s.Self().AddAddr(service, netlab.PlantAddr6())
+	s.arrives("after")
+}
+
 // TestEnslavedUnderLiveConnections bridges the service interface with the
 // monitoring point.
 func TestEnslavedUnderLiveConnections(t *testing.T) {

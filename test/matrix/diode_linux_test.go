@@ -189,13 +189,14 @@ func beside(p gopacket.Packet) bool {
 }
 
 // TestDiodeTX wants the link's datagrams to leave, and nothing else, however
-// it is sent.
+// it is sent; and nothing to arrive.
 func TestDiodeTX(t *testing.T) {
 	eachFamily(t, func(t *testing.T, six bool) {
 		t.Helper()
 		c := newCell(t, beside)
 		c.addressBoth()
 		node, peer := ends(six)
+		got := c.listenRaw(six)
 		to := netip.AddrPortFrom(peer, linkPort)
 		w := guarding(t, c.node, guard.Policy{Node: "matrix", DiodeTX: only(guarded), SendEnds: []guard.SendEnd{
 			{Interface: guarded, Source: node, Destination: to, MAC: mac(peerMAC)},
@@ -216,8 +217,15 @@ func TestDiodeTX(t *testing.T) {
 			}
 		}
 		_ = c.node.Do(func() error { return sendBound(guarded, 2, destinations()...) })
+		for _, way := range append(ways(peer, node), way{"the link's own, reversed", ofLink(peer, node), true}) {
+			_, err := c.peer.Inject(outside, false, way.frame)
+			c.tolerate(err)
+		}
 		c.scan(peer, node)
 		link("last")
+		if n := got.Load(); n > 0 {
+			t.Errorf("%d packets arrived", n)
+		}
 		if _, others := c.seen(); others > 0 {
 			t.Errorf("%d frames left beside the link's", others)
 		}
