@@ -54,7 +54,7 @@ func fences() []fence {
 		{"github.com/klauspost/reedsolomon", []string{"diode/fec"}},
 		{"github.com/google/gopacket", []string{"diode", "gateway/guard", "test"}},
 		{"github.com/cilium/ebpf", []string{"gateway/guard", "test/netlab", "test/matrix"}},
-		{"github.com/elastic/go-seccomp-bpf", []string{"gateway/pluginhost"}},
+		{"github.com/elastic/go-seccomp-bpf", []string{"gateway/pluginhost", "gateway/guard/warden"}},
 		{"github.com/rs/zerolog", []string{"cmd", "gateway", "internal/zlog"}},
 	}
 }
