@@ -119,6 +119,7 @@ func (c *cell) run(name string, args ...string) error {
 // moved moves the interface into another namespace and uses it there.
 func (c *cell) moved(to string) {
 	c.Helper()
+	c.rest(settle) // so that it is known to be up
 	there := c.lab.Namespace(to)
 	if to == "prepared" {
 		there.Sysctl("net.ipv6.conf.default.disable_ipv6", "1")

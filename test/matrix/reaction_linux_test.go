@@ -53,6 +53,7 @@ func TestReaction(t *testing.T) {
 			c := newCell(t, anything)
 			w := guarding(t, c.node, guard.Policy{Node: "matrix", Monitoring: only(guarded)})
 			c.up()
+			c.rest(settle) // so that it is known to be up
 			w.awaitWhole()
 			before := len(w.client.Standing().Restored)
 			began := time.Now()
