@@ -83,7 +83,7 @@ guard-matrix: ## show what leaves a guarded interface under which defence, as ro
 	@go test -c -o bin/guard-matrix ./test/matrix
 	@rm -f bin/guard-matrix.md
 	@bin/guard-matrix -matrix bin/guard-matrix.md -test.run '^TestEmission$$' $(if $(QUICK),-test.short) || ended=$$?; \
-		[ ! -e bin/guard-matrix.md ] || cat bin/guard-matrix.md; exit $${ended:-0}
+		cat bin/guard-matrix.md || { echo "guard-matrix: nothing was tried: it takes root, and what tools/prepare.sh names"; exit 1; }; exit $${ended:-0}
 
 .PHONY: ci
 ci: check-generated lint test ## what must pass before a change is merged
