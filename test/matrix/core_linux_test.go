@@ -63,7 +63,7 @@ func core(ctx context.Context, socket string) error {
 	for ctx.Err() == nil {
 		if now := coreLine(g, l); now != last {
 			last = now
-			fmt.Println(now) //nolint:forbidigo // this is a program here
+			fmt.Println(now)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
