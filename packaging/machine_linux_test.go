@@ -127,11 +127,12 @@ func shutDown(t *testing.T, p *os.Process, ended <-chan error, name string, grou
 	t.Helper()
 	_ = p.Signal(syscall.SIGTERM) // an orderly power-off; it may be gone already
 	select {
-	case <-ended:
+	case err := <-ended:
+		t.Log("the machine has ended:", err)
 	case <-time.After(patience / 2):
 		t.Error("the machine did not power off in order")
 		_ = p.Kill()
-		<-ended
+		t.Log(<-ended)
 	}
 	_ = os.Remove(filepath.Join("/run/systemd/nspawn/propagate", name))
 	for _, group := range groups {

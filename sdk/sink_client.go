@@ -100,11 +100,18 @@ func (r *sinkRun) read(ctx context.Context) error {
 	}
 }
 
+// maxRejections is how many records one message may reject (ours: more than a batch of 1 MiB holds in practice, and what
+// the core keeps of them stays below a few tens of MiB).
+const maxRejections = 1 << 16
+
 // check refuses acknowledgements of what was never delivered: a plugin must not move a cursor past its reader.
 func (r *sinkRun) check(m *proto.FromSink) error {
 	sent := r.sent.Load()
 	if m.GetThrough() > sent {
 		return &Error{Code: CodeInternal, Detail: fmt.Sprintf("the sink acknowledged delivery %d of %d", m.GetThrough(), sent)}
+	}
+	if n := len(m.GetRejections()); n > maxRejections {
+		return &Error{Code: CodeInternal, Detail: fmt.Sprintf("the sink rejected %d records in one message, at most %d are taken", n, maxRejections)}
 	}
 	for _, j := range m.GetRejections() {
 		if j.GetNumber() == 0 || j.GetNumber() > sent {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -198,7 +199,7 @@ func (i Interface) problems(single bool) []string {
 	if !single || standing(b.Egress) == 0 {
 		out = append(out, failures(i.Name, b.Egress)...)
 	}
-	out = append(out, failures(i.Name, append(b.Ingress[:len(b.Ingress):len(b.Ingress)], b.Quiet...))...)
+	out = append(out, failures(i.Name, append(slices.Clip(b.Ingress), b.Quiet...))...)
 	if len(b.Egress) == 0 {
 		out = append(out, i.Name+": no egress drop stands before it")
 	}

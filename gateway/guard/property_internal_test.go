@@ -31,7 +31,7 @@ func TestNothingOpensWhereItMustNot(t *testing.T) {
 					failed = failure(fmt.Sprintf("panic: %v\n%s", failed, debug.Stack()))
 				}
 			}()
-			m := newModel(rt, t, dir)
+			m := newModel(t, rt, dir)
 			defer m.w.halt()
 			for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 				m.step()
@@ -73,7 +73,8 @@ var modelPolicies = []string{
 	"policy monitoring=eth1 tx=eth2 rx=eth3 service=eth0,lo single",
 }
 
-func newModel(rt *rapid.T, t *testing.T, dir string) *model {
+func newModel(t *testing.T, rt *rapid.T, dir string) *model {
+	t.Helper()
 	w := newWorld(t, dir)
 	_ = os.Remove(w.memory)
 	m := &model{rt: rt, w: w, silent: map[string]bool{"02:00:00:00:00:03": true}, mute: map[int]bool{}}

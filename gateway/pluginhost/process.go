@@ -137,6 +137,7 @@ func (p *process) watch(outR, errR *os.File) {
 	_ = errR.SetReadDeadline(deadline)
 	wg.Wait()
 	_ = errR.Close()
+	_ = outR.Close()
 	p.errand.drop()
 	close(p.ended)
 	p.host.untrack(p)

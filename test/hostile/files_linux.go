@@ -43,7 +43,7 @@ func fileAttacks() []Attack {
 		{Name: "file/write-readable", Want: unwritable(), try: func(p Place) error { return overwriting(p.Readable) }},
 		{Name: "file/truncate-readable", Want: unwritable(), try: func(p Place) error { return unix.Truncate(p.Readable, 0) }},
 		{Name: "file/remove-readable", Want: append(unwritable(), unix.EBUSY), try: func(p Place) error { return unix.Unlink(p.Readable) }, Alone: true},
-		{Name: "file/mode-of-readable", Want: unwritable(), try: func(p Place) error { return os.Chmod(p.Readable, 0o666) }}, //nolint:gosec // an attack
+		{Name: "file/mode-of-readable", Want: unwritable(), try: func(p Place) error { return os.Chmod(p.Readable, 0o666) }},
 		{Name: "file/take-readable", Want: unwritable(), Needs: Namespace, try: func(p Place) error { return os.Chown(p.Readable, 0, 0) }, Uncontrolled: "nothing is taken where it belongs to the one who tries"},
 		{Name: "file/directory-beside", Want: unwritable(), try: func(p Place) error { return os.Mkdir(filepath.Join(p.Beside, "made"), 0o700) }},
 		{Name: "file/rename-out", Want: append(unwritable(), unix.EXDEV), try: renameOut},
@@ -149,8 +149,8 @@ func blockNode(p Place) error {
 }
 
 func makeNode(path string, kind uint32, device uint64) error {
-	defer unix.Unlink(path)                          //nolint:errcheck // it is not to be there
-	return unix.Mknod(path, kind|0o600, int(device)) //nolint:gosec // mknod(2) takes it as an int here
+	defer unix.Unlink(path) //nolint:errcheck // it is not to be there
+	return unix.Mknod(path, kind|0o600, int(device))
 }
 
 // specialMode is set-user-id, set-group-id and a program that all may execute: on the host such a file, with whatever

@@ -32,10 +32,10 @@ const Killed = syscall.Errno(4094)
 func sessionKeyring() uint32 { return ^uint32(2) } // KEY_SPEC_SESSION_KEYRING is -3
 
 func ioUring(Place) error {
-	var params [120]byte                                                             // struct io_uring_params
-	fd, err := call(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params[0]))) //nolint:gosec // io_uring_setup(2)
+	var params [120]byte // struct io_uring_params
+	fd, err := call(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params[0])))
 	if err == nil {
-		_ = unix.Close(int(fd)) //nolint:gosec // a descriptor
+		_ = unix.Close(int(fd))
 	}
 	return err
 }
@@ -43,9 +43,9 @@ func ioUring(Place) error {
 // bpfMap makes an array of one element (bpf(2)).
 func bpfMap(Place) error {
 	attr := struct{ kind, key, value, entries, flags uint32 }{kind: unix.BPF_MAP_TYPE_ARRAY, key: 4, value: 4, entries: 1}
-	fd, err := call(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)) //nolint:gosec // bpf(2)
+	fd, err := call(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	if err == nil {
-		_ = unix.Close(int(fd)) //nolint:gosec // a descriptor
+		_ = unix.Close(int(fd))
 	}
 	return err
 }

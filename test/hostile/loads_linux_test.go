@@ -75,6 +75,7 @@ func TestLoads(t *testing.T) {
 }
 
 func (r row) try(t *testing.T) {
+	t.Helper()
 	s := newSite(t, pluginhost.Sandbox{Limits: r.limits})
 	if r.needs != "" && !s.has(r.needs) {
 		t.Skipf("exempt: user %d has no %s here", os.Geteuid(), r.needs)
@@ -160,6 +161,7 @@ func await[T any](t *testing.T, what string, ch <-chan T) T {
 // TestFullDisk: a plugin that fills its disk has no more of it, and the others go on.
 func TestFullDisk(t *testing.T) {
 	reservetest.OnSmallDisk(t, 4<<20, func(t *testing.T, dir string) {
+		t.Helper()
 		for _, load := range []string{hostile.LoadDisk, hostile.LoadFiles} {
 			s := newSite(t, pluginhost.Sandbox{})
 			s.place.Granted = filepath.Join(dir, load)

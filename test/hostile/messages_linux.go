@@ -16,7 +16,7 @@ func controlSocket() (uintptr, error) {
 	for fd := range 256 {
 		kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 		if err == nil && kind == unix.SOCK_SEQPACKET {
-			return uintptr(fd), nil //nolint:gosec // not negative
+			return uintptr(fd), nil
 		}
 	}
 	return 0, fmt.Errorf("%w: no control socket", errImpossible)
@@ -78,10 +78,10 @@ func messagesTo(name string) error {
 			sent uint32
 			_    uint32
 		}
-		m.Name, m.Namelen = (*byte)(unsafe.Pointer(&addr.data)), addr.length //nolint:gosec // sendmmsg(2)
+		m.Name, m.Namelen = (*byte)(unsafe.Pointer(&addr.data)), addr.length
 		m.Iov = &iov
 		m.SetIovlen(1)
-		_, err := call(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m)), 1, 0) //nolint:gosec // sendmmsg(2)
+		_, err := call(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m)), 1, 0)
 		return err
 	})
 }
@@ -93,10 +93,10 @@ type address struct {
 
 // rawAddress lays a name out as unix(7) has it; "@" at its beginning stands for the zero byte of an abstract one.
 func rawAddress(name string) address {
-	a := address{length: uint32(2 + len(name))} //nolint:gosec // a path of at most 107 bytes
+	a := address{length: uint32(2 + len(name))}
 	a.data.Family = unix.AF_UNIX
 	for i, c := range []byte(name) {
-		a.data.Path[i] = int8(c) //nolint:gosec // bytes of a path
+		a.data.Path[i] = int8(c)
 	}
 	if name[0] == '@' {
 		a.data.Path[0] = 0
@@ -114,7 +114,7 @@ func fastOpen(Place) error {
 	defer unix.Close(fds[0]) //nolint:errcheck // nothing of worth
 	defer unix.Close(fds[1]) //nolint:errcheck // nothing of worth
 	b := []byte{1}
-	_, err = call(unix.SYS_SENDTO, uintptr(fds[0]), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_FASTOPEN) //nolint:gosec // sendto(2)
+	_, err = call(unix.SYS_SENDTO, uintptr(fds[0]), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_FASTOPEN)
 	return err
 }
 

@@ -58,7 +58,7 @@ func cloning(flags uintptr) func(Place) error {
 // clone3 makes an ordinary child: also that is refused, because a filter cannot see its flags.
 func clone3(Place) error {
 	args := struct{ flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls uint64 }{exitSignal: uint64(unix.SIGCHLD)}
-	pid, err := call(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args)) //nolint:gosec // clone3(2)
+	pid, err := call(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args))
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func leave() {
 
 func reap(pid uintptr) error {
 	var ws unix.WaitStatus
-	_, err := unix.Wait4(int(pid), &ws, 0, nil) //nolint:gosec // a process id
+	_, err := unix.Wait4(int(pid), &ws, 0, nil)
 	return err
 }
 

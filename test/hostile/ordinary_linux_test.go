@@ -75,10 +75,10 @@ type outlet struct {
 func newOutlet(t *testing.T, n int) *outlet {
 	t.Helper()
 	o := &outlet{turn: make(chan struct{}, n+1)}
-	stream := sdk.StreamID{byte(time.Now().UnixNano()), 1} //nolint:gosec // any number
+	stream := sdk.StreamID{byte(time.Now().UnixNano()), 1}
 	for i := range n {
 		r := sdk.Record{Kind: sdk.KindSyslog, Received: time.Now(), Payload: bytes.Repeat([]byte("x"), 20<<10)}
-		raw, err := sdk.Encode(nil, sdk.Header{Receiver: "udp.test", Stream: stream, First: uint64(i + 1)}, []sdk.Record{r}) //nolint:gosec // small
+		raw, err := sdk.Encode(nil, sdk.Header{Receiver: "udp.test", Stream: stream, First: uint64(i + 1)}, []sdk.Record{r})
 		if err != nil {
 			t.Fatal(err)
 		}

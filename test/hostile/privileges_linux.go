@@ -38,7 +38,7 @@ const ofContainers = "root of a container often may not either"
 
 func becomeMember(Place) error {
 	groups := [1]uint32{}
-	_, err := call(unix.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&groups[0]))) //nolint:gosec // setgroups(2)
+	_, err := call(unix.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&groups[0])))
 	return err
 }
 
@@ -67,12 +67,12 @@ func raising(resource int) func(Place) error {
 // typing puts a character into the input of a terminal, of which there is none: without a filter the kernel says so.
 func typing(Place) error {
 	c := byte('x')
-	_, err := call(unix.SYS_IOCTL, 0, unix.TIOCSTI, uintptr(unsafe.Pointer(&c))) //nolint:gosec // ioctl_tty(2)
+	_, err := call(unix.SYS_IOCTL, 0, unix.TIOCSTI, uintptr(unsafe.Pointer(&c)))
 	return err
 }
 
 func realTime(Place) error {
 	param := int32(1)
-	_, err := call(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_FIFO, uintptr(unsafe.Pointer(&param))) //nolint:gosec // sched_setscheduler(2)
+	_, err := call(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_FIFO, uintptr(unsafe.Pointer(&param)))
 	return err
 }

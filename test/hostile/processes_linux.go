@@ -32,7 +32,7 @@ func processAttacks() []Attack {
 			return unix.Prlimit(p.Core, unix.RLIMIT_NOFILE, nil, &l)
 		}},
 		{Name: "process/compare-core", Want: unseen(), try: func(p Place) error {
-			_, err := call(unix.SYS_KCMP, uintptr(p.Core), uintptr(p.Other), 0, 0, 0) //nolint:gosec // process ids
+			_, err := call(unix.SYS_KCMP, uintptr(p.Core), uintptr(p.Other), 0, 0, 0)
 			return err
 		}},
 		{Name: "process/priority-of-core", Want: unseen(), try: func(p Place) error {
@@ -59,7 +59,7 @@ func queueSignal(p Place) error {
 		signal, errno, code int32
 		_                   [116]byte
 	}{code: -1} // SI_QUEUE
-	_, err := call(unix.SYS_RT_SIGQUEUEINFO, uintptr(p.Core), 0, uintptr(unsafe.Pointer(&info))) //nolint:gosec // a siginfo_t
+	_, err := call(unix.SYS_RT_SIGQUEUEINFO, uintptr(p.Core), 0, uintptr(unsafe.Pointer(&info)))
 	return err
 }
 
@@ -85,7 +85,7 @@ func attaching(who func(Place) int) func(Place) error {
 
 func seizing(who func(Place) int) func(Place) error {
 	return func(p Place) error {
-		_, err := call(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(who(p))) //nolint:gosec // a process id
+		_, err := call(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(who(p)))
 		return err
 	}
 }
@@ -98,7 +98,7 @@ func memory(number uintptr, who func(Place) int) func(Place) error {
 		local.SetLen(1)
 		remote := unix.Iovec{} // nobody has anything at address 0: EFAULT when it may be asked for
 		remote.SetLen(1)
-		_, err := call(number, uintptr(who(p)), uintptr(unsafe.Pointer(&local)), 1, uintptr(unsafe.Pointer(&remote)), 1) //nolint:gosec // process_vm_readv(2)
+		_, err := call(number, uintptr(who(p)), uintptr(unsafe.Pointer(&local)), 1, uintptr(unsafe.Pointer(&remote)), 1)
 		if errors.Is(err, unix.EFAULT) {
 			return nil
 		}

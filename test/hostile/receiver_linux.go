@@ -89,10 +89,10 @@ func (r *Receiver) carryOut(ctx context.Context, w *sdk.Writer, network sdk.Netw
 		a := Attack{Name: r.orders.Load, try: func(p Place) error { return load(ctx, r.orders.Load, p, network) }}
 		over <- a.Run(r.orders.Place)
 	}()
-	var o Outcome
 	if r.orders.Load == LoadHang {
-		o = <-over // whatever is asked of it
+		<-over // whatever is asked of it
 	}
+	var o Outcome
 	select {
 	case o = <-over:
 	case <-ctx.Done():

@@ -93,7 +93,7 @@ func newBase(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
-	if err := os.Chmod(base, 0o755); err != nil { //nolint:gosec // on purpose
+	if err := os.Chmod(base, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return base
@@ -109,11 +109,11 @@ func furnish(t *testing.T, base string) hostile.Place {
 		Abstract: fmt.Sprintf("sluice-hostile-%d-%s", os.Getpid(), filepath.Base(base)),
 	}
 	for _, dir := range []string{p.Granted, p.Beside, filepath.Dir(p.Readable), filepath.Dir(p.Secret), filepath.Join(base, "plugins")} {
-		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // on purpose
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(p.Beside, 0o777); err != nil { //nolint:gosec // on purpose
+	if err := os.Chmod(p.Beside, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	write(t, p.Readable)
@@ -186,7 +186,7 @@ func install(t *testing.T, dir string, names ...string) {
 	}
 	defer src.Close() //nolint:errcheck // only read
 	first := filepath.Join(dir, "sluice-"+names[0])
-	dst, err := os.OpenFile(first, os.O_WRONLY|os.O_CREATE, 0o755) //nolint:gosec // a program
+	dst, err := os.OpenFile(first, os.O_WRONLY|os.O_CREATE, 0o755)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func interfacesByIoctl(Place) error {
 			_      int32
 			buffer *byte
 		}
-		_, err := call(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGIFCONF, uintptr(unsafe.Pointer(&conf))) //nolint:gosec // an ioctl's argument
+		_, err := call(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGIFCONF, uintptr(unsafe.Pointer(&conf)))
 		return err
 	})
 }

@@ -145,7 +145,7 @@ func load(bytes int32, short string) asm.Instructions {
 // differs jumps when what lies at an offset is something else.
 func differs(at int, want int32, size asm.Size, to string) asm.Instructions {
 	return asm.Instructions{
-		asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at), size), //nolint:gosec // within the 62 bytes
+		asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at), size),
 		asm.JNE.Imm(asm.R0, want, to),
 	}
 }
@@ -154,9 +154,9 @@ func differs(at int, want int32, size asm.Size, to string) asm.Instructions {
 func differsBytes(at int, want []byte, to string) asm.Instructions {
 	var code asm.Instructions
 	for i := 0; i < len(want); i += 4 {
-		word := int32(binary.NativeEndian.Uint32(want[i:])) //nolint:gosec // the bits count
+		word := int32(binary.NativeEndian.Uint32(want[i:]))
 		code = append(code,
-			asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at+i), asm.Word), //nolint:gosec // within the 62 bytes
+			asm.LoadMem(asm.R0, asm.RFP, int16(frameAt+at+i), asm.Word),
 			asm.JNE.Imm32(asm.R0, word, to))
 	}
 	return code

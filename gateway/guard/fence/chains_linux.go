@@ -113,10 +113,10 @@ func readChain(found map[chainKey]*chainState, family uint8, attrs []byte) error
 	at, before := spotOf(key.name)
 	early := int32(priorityEarly)
 	if before && family == unix.NFPROTO_NETDEV {
-		c.hooked = hook == at.dir.hook() && priority == uint32(early) && policy == policyDrop //nolint:gosec // the bits count
+		c.hooked = hook == at.dir.hook() && priority == uint32(early) && policy == policyDrop
 	} else {
 		raw := int32(priorityRaw)
-		c.hooked = hook == hookInetInput && priority == uint32(raw) && policy == policyAccept //nolint:gosec // the bits count
+		c.hooked = hook == hookInetInput && priority == uint32(raw) && policy == policyAccept
 	}
 	found[key] = c
 	return nil

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ErrTableOwned: another living process holds our tables.
+// ErrTableOwned says that another living process holds our tables.
 var ErrTableOwned = errors.New("another process owns the nftables table " + `"sluice"` + ": is another guard running?")
 
 // MissingError says which features of the kernel the fence needs and did not

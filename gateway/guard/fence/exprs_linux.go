@@ -67,7 +67,7 @@ func (r rule) portExpressions() ([]expr.Any, error) {
 func device(index int) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIF, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint32(nil, uint32(index))}, //nolint:gosec // an interface index is positive
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint32(nil, uint32(index))},
 	}
 }
 
@@ -100,19 +100,19 @@ func (f Flow) addresses(out []expr.Any, at, header uint32) ([]expr.Any, error) {
 	if f.Source.IsValid() {
 		out = append(out, same(expr.PayloadBaseNetworkHeader, at, f.Source.AsSlice())...)
 	}
-	out = append(out, same(expr.PayloadBaseNetworkHeader, at+uint32(len(dest)), dest)...) //nolint:gosec // 4 or 16
+	out = append(out, same(expr.PayloadBaseNetworkHeader, at+uint32(len(dest)), dest)...)
 	return append(out, same(expr.PayloadBaseNetworkHeader, header+udpDest, binary.BigEndian.AppendUint16(nil, f.Dest.Port()))...), nil
 }
 
 func same(base expr.PayloadBase, offset uint32, want []byte) []expr.Any {
 	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: base, Offset: offset, Len: uint32(len(want))}, //nolint:gosec // at most 16
+		&expr.Payload{DestRegister: 1, Base: base, Offset: offset, Len: uint32(len(want))},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want},
 	}
 }
 
 func masked(offset uint32, mask, want []byte) []expr.Any {
-	n := uint32(len(mask)) //nolint:gosec // at most 2
+	n := uint32(len(mask))
 	return []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: n, Mask: mask, Xor: make([]byte, n)},

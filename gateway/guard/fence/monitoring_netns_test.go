@@ -119,7 +119,7 @@ func sockets(b *bench) {
 	must(b.t, err)
 	must(b.t, raw.Control(func(fd uintptr) {
 		index := b.self.Index(fenced)
-		group := &unix.IPMreqn{Multiaddr: [4]byte{239, 1, 2, 3}, Ifindex: int32(index)} //nolint:gosec // small
+		group := &unix.IPMreqn{Multiaddr: [4]byte{239, 1, 2, 3}, Ifindex: int32(index)}
 		_ = unix.SetsockoptIPMreqn(int(fd), unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, group)
 	}))
 }

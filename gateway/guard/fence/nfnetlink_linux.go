@@ -154,7 +154,7 @@ func (s *nfSocket) encode(kind netlink.HeaderType, flags netlink.HeaderFlags, fa
 	s.seq++
 	length := unix.NLMSG_HDRLEN + nfHeader + len(attrs)
 	b := make([]byte, 0, length)
-	b = binary.NativeEndian.AppendUint32(b, uint32(length)) //nolint:gosec // bounded by the plan, far below 4 GiB
+	b = binary.NativeEndian.AppendUint32(b, uint32(length))
 	b = binary.NativeEndian.AppendUint16(b, uint16(kind))
 	b = binary.NativeEndian.AppendUint16(b, uint16(flags))
 	b = binary.NativeEndian.AppendUint32(b, s.seq)
@@ -187,7 +187,7 @@ func (s *nfSocket) exchange(out []byte, take func(netlink.Message) error) error 
 				return errors.Join(failed, fmt.Errorf("receive: %w", err))
 			}
 			err = eachMessage(buf[:n], func(m netlink.Message) error {
-				if int32(m.Header.Sequence-first) < -maxBatch { //nolint:gosec // wraps on purpose
+				if int32(m.Header.Sequence-first) < -maxBatch {
 					return nil // left over from another process that held the socket
 				}
 				return take(m)
@@ -212,7 +212,7 @@ func eachMessage(b []byte, take func(netlink.Message) error) error {
 		}
 		m := netlink.Message{
 			Header: netlink.Header{
-				Length:   uint32(length), //nolint:gosec // read from a uint32
+				Length:   uint32(length),
 				Type:     netlink.HeaderType(binary.NativeEndian.Uint16(b[4:])),
 				Flags:    netlink.HeaderFlags(binary.NativeEndian.Uint16(b[6:])),
 				Sequence: binary.NativeEndian.Uint32(b[8:]),
@@ -232,7 +232,7 @@ func ackError(b []byte) error {
 	if len(b) < 4 {
 		return errors.New("short answer")
 	}
-	if code := int32(binary.NativeEndian.Uint32(b)); code != 0 { //nolint:gosec // a negative errno
+	if code := int32(binary.NativeEndian.Uint32(b)); code != 0 {
 		return unix.Errno(-code)
 	}
 	return nil

@@ -160,9 +160,10 @@ func (t Target) program(dir direction) program { return program{dir, t.flows(dir
 
 // String prints the program; the same text always makes the same program.
 func (p program) String() string {
-	out := string(p.dir) + ": "
+	var out strings.Builder
+	out.WriteString(string(p.dir) + ": ")
 	for _, f := range p.flows {
-		out += "pass " + f.String() + "; "
+		out.WriteString("pass " + f.String() + "; ")
 	}
-	return out + "drop"
+	return out.String() + "drop"
 }

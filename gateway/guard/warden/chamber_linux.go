@@ -84,9 +84,12 @@ func (c *chamber) enter(kept *os.File) error {
 // down then, and fenced before it is set up.
 func still() error {
 	for _, setting := range [][2]string{
-		{"ipv6/conf/default/disable_ipv6", "1"}, {"ipv6/conf/all/disable_ipv6", "1"},
-		{"ipv4/conf/default/arp_ignore", "8"}, {"ipv4/conf/default/arp_announce", "2"},
-		{"ipv4/conf/default/rp_filter", "1"}, {"ipv4/ip_forward", "0"},
+		{"ipv6/conf/default/disable_ipv6", "1"},
+		{"ipv6/conf/all/disable_ipv6", "1"},
+		{"ipv4/conf/default/arp_ignore", "8"},
+		{"ipv4/conf/default/arp_announce", "2"},
+		{"ipv4/conf/default/rp_filter", "1"},
+		{"ipv4/ip_forward", "0"},
 	} {
 		// /proc/sys/net shows the namespace of the thread that opens it.
 		err := os.WriteFile("/proc/sys/net/"+setting[0], []byte(setting[1]), 0)

@@ -2,7 +2,6 @@ package warden
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +26,7 @@ type verb func(l *loop, ctx context.Context, c call) outcome
 // verbs are all that a client may ask for.
 func verbs() map[string]verb {
 	return map[string]verb{
-		verbOrder: (*loop).order, verbReset: (*loop).reset, verbRelease: (*loop).release, verbAccept: (*loop).accept,
+		verbOrder: (*loop).order, verbRevise: (*loop).revise, verbReset: (*loop).reset, verbRelease: (*loop).release, verbAccept: (*loop).accept,
 		verbAudit: (*loop).audit, verbTest: (*loop).test,
 		verbPacket: (*loop).packet, verbLook: (*loop).lookAt, verbBuffer: (*loop).buffer,
 	}
@@ -63,7 +62,7 @@ func argument[T any](c call) (T, error) {
 	if len(c.body) == 0 {
 		return value, fmt.Errorf("%w: %s", errEmpty, c.verb)
 	}
-	if err := strict(json.RawMessage(c.body), &value); err != nil {
+	if err := strict(c.body, &value); err != nil {
 		return value, fmt.Errorf("guard: warden: %s: %w", c.verb, err)
 	}
 	return value, nil

@@ -24,8 +24,7 @@ func play() (code int, ok bool) {
 			return Keep(os.Args[2:]), true
 		}
 	}
-	switch os.Getenv(roleEnv) {
-	case "knock":
+	if os.Getenv(roleEnv) == "knock" {
 		var d net.Dialer
 		c, err := d.DialContext(context.Background(), "unix", os.Getenv("SOCKET"))
 		if err != nil {

@@ -21,8 +21,7 @@ func Try(s *Spec) (Report, bool) {
 	if err == nil {
 		return r, true
 	}
-	var le *LayerError
-	if errors.As(err, &le) {
+	if le, ok := errors.AsType[*LayerError](err); ok {
 		r.Layer, err = le.Layer, le.Err
 	}
 	r.Reason = err.Error()
