@@ -138,7 +138,7 @@ func received(n *netlab.Namespace, iface string) uint64 {
 // short makes a directory whose name is short enough for a unix socket in it.
 func short(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "slm")
+	dir, err := os.MkdirTemp("", "slm") //nolint:usetesting // the path of t.TempDir is too long
 	if err != nil {
 		t.Fatal(err)
 	}
