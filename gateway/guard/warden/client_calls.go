@@ -18,8 +18,10 @@ var (
 
 // Order makes p the policy that the warden enforces, and returns when it
 // stands. It is written down: a warden that starts anew enforces it at once.
-// A *guard.RuleError says that a rule does not name one interface; the policy
-// before stays in force then.
+// A *guard.RuleError says that a rule does not name one interface, and a
+// *WeakerError that p guards less than the policy in force, which only root
+// may order; the policy before stays in force then. Ports in force stay
+// dropped as well, unless root orders.
 func (c *Client) Order(ctx context.Context, p guard.Policy) error {
 	if _, err := c.call(ctx, callWithin, verbOrder, p, nil); err != nil {
 		return err
@@ -30,15 +32,24 @@ func (c *Client) Order(ctx context.Context, p guard.Policy) error {
 	return nil
 }
 
+// Revise is Order for who does not know on which networks receivers listen: of
+// the ports in force those with these numbers stay. It returns in words what
+// is guarded no longer.
+func (c *Client) Revise(ctx context.Context, p guard.Policy, ports []uint16) (weaker []string, err error) {
+	made, err := ask[change](ctx, c, verbRevise, revision{Policy: p, Ports: ports})
+	return made.Weaker, err
+}
+
 // Reset lets what has tripped go on. It returns an error that names what trips
-// again at once.
+// again at once, and a *RootError for who is not root.
 func (c *Client) Reset(ctx context.Context, by By) error {
 	_, err := c.call(ctx, callWithin, verbReset, by, nil)
 	return err
 }
 
 // Release takes every drop away and forgets the policy: nothing keeps the
-// interfaces silent afterwards. What has tripped stays tripped, and down.
+// interfaces silent afterwards. What has tripped stays tripped, and down. Who
+// is not root gets a *RootError.
 func (c *Client) Release(ctx context.Context, by By) error {
 	c.mu.Lock()
 	c.policy = nil

@@ -38,6 +38,13 @@ func (b *inbox) put(d []guard.Decision) {
 	wake(b.news)
 }
 
+// latest returns the newest decisions, whether they have been taken or not.
+func (b *inbox) latest() []guard.Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.newest
+}
+
 // startDeciding makes a decider and runs it until stopDeciding.
 func (l *loop) startDeciding(ctx context.Context, p guard.Policy, tolerant bool) (*deciding, error) {
 	box := &inbox{news: make(chan struct{}, 1)}
@@ -57,12 +64,17 @@ func (l *loop) startDeciding(ctx context.Context, p guard.Policy, tolerant bool)
 }
 
 func (l *loop) stopDeciding() {
-	if l.deciding == nil {
+	l.deciding.halt()
+	l.deciding = nil
+}
+
+// halt ends a decider and waits until it has ended; nil has.
+func (d *deciding) halt() {
+	if d == nil {
 		return
 	}
-	l.deciding.stop()
-	<-l.deciding.done
-	l.deciding = nil
+	d.stop()
+	<-d.done
 }
 
 // news yields when there are new decisions; never on nil.

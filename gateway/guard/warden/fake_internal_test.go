@@ -194,6 +194,7 @@ func (*fakeDecider) Accept(name string) (guard.Decision, error) {
 type post struct {
 	t      *testing.T
 	kernel *fakeKernel
+	loop   *loop
 	dir    string
 	client *Client
 	moves  chan int
@@ -209,6 +210,8 @@ func newPost(t *testing.T, dir string, k *fakeKernel) *post {
 	quiet := slog.New(slog.DiscardHandler)
 	l := newLoop(quiet, store{dir})
 	l.links, l.opens, l.probes, l.moves = k, k, k, p.moves
+	l.operator = os.Getuid()
+	p.loop = l
 	l.build = func(bool) (enforcer, error) { return k, nil }
 	l.tend, l.scatter = func() error { return nil }, func() {}
 	l.extend, l.abandon = k.extend, func() {}

@@ -52,9 +52,13 @@ type loop struct {
 	nudges <-chan struct{} // somebody changed something
 	jobs   chan job
 	ended  chan struct{} // closed when run returns
+	// operator is the user id of who may order less than is guarded, release
+	// and reset. It is rootUID.
+	operator int
 
 	// What follows belongs to run.
 	policy   *guard.Policy
+	unread   bool      // there is one on disk, and nobody can read it
 	deciding *deciding // nil while there is no policy, or it cannot be decided by
 	outside  []guard.Decision
 	fence    enforcer // nil until built
@@ -73,7 +77,7 @@ type loop struct {
 func newLoop(log *slog.Logger, s store) *loop {
 	return &loop{
 		log: log, store: s, board: newBoard(), jobs: make(chan job), ended: make(chan struct{}),
-		wear: wear{}, scene: newScene(),
+		wear: wear{}, scene: newScene(), operator: rootUID,
 	}
 }
 
@@ -130,7 +134,7 @@ func (l *loop) recall() {
 	}
 	policy, err := l.store.policy()
 	if err != nil {
-		l.trouble = err
+		l.trouble, l.unread = err, true
 		l.log.Error("guard: the stored policy cannot be read: nothing is known until it is ordered again", "error", err)
 	}
 	l.policy = policy

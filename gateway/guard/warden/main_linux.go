@@ -44,6 +44,9 @@ func Main(ctx context.Context, args []string, stderr io.Writer) int {
 		return 1
 	}
 	s, away, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0 // it was printed
+	}
 	if err != nil {
 		return 2
 	}
@@ -64,6 +67,9 @@ func Main(ctx context.Context, args []string, stderr io.Writer) int {
 	return 0
 }
 
+// errPlaces refuses a command line that says too little.
+var errPlaces = errors.New("guard: warden: --socket and --state are needed")
+
 func parse(args []string, stderr io.Writer) (s settings, away bool, err error) {
 	flags := flag.NewFlagSet(Verb, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -81,8 +87,8 @@ func parse(args []string, stderr io.Writer) (s settings, away bool, err error) {
 		return s, false, err
 	}
 	if s.socket == "" || s.state == "" {
-		fmt.Fprintln(stderr, "guard: warden: --socket and --state are needed")
-		return s, false, flag.ErrHelp
+		fmt.Fprintln(stderr, errPlaces)
+		return s, false, errPlaces
 	}
 	return s, away, nil
 }

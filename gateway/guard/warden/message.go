@@ -22,7 +22,8 @@ type message struct {
 // The verbs.
 const (
 	verbStanding = "standing" // pushed: guard.Standing
-	verbOrder    = "order"    // guard.Policy
+	verbOrder    = "order"    // guard.Policy; the answer is a change
+	verbRevise   = "revise"   // revision; the answer is a change
 	verbReset    = "reset"    // By
 	verbRelease  = "release"  // By
 	verbAccept   = "accept"   // interfaceQuery
@@ -37,6 +38,17 @@ const (
 type By struct {
 	Who    string `json:"who"`
 	Reason string `json:"reason"`
+}
+
+// revision is a policy without the ports of receivers, and their numbers.
+type revision struct {
+	Policy guard.Policy `json:"policy"`
+	Ports  []uint16     `json:"ports"`
+}
+
+// change says what an order has taken away.
+type change struct {
+	Weaker []string `json:"weaker,omitempty"`
 }
 
 type interfaceQuery struct {
@@ -105,6 +117,8 @@ type answerError struct {
 	Text    string              `json:"text"`
 	Refused *guard.RefusedError `json:"refused,omitempty"`
 	Rule    *guard.RuleError    `json:"rule,omitempty"`
+	Weaker  *WeakerError        `json:"weaker,omitempty"`
+	Root    *RootError          `json:"root,omitempty"`
 }
 
 func travelling(err error) *answerError {
@@ -114,6 +128,8 @@ func travelling(err error) *answerError {
 	out := &answerError{Text: err.Error()}
 	out.Refused, _ = errors.AsType[*guard.RefusedError](err)
 	out.Rule, _ = errors.AsType[*guard.RuleError](err)
+	out.Weaker, _ = errors.AsType[*WeakerError](err)
+	out.Root, _ = errors.AsType[*RootError](err)
 	return out
 }
 
@@ -127,6 +143,10 @@ func (e *answerError) Unwrap() error {
 		return e.Refused
 	case e.Rule != nil:
 		return e.Rule
+	case e.Weaker != nil:
+		return e.Weaker
+	case e.Root != nil:
+		return e.Root
 	}
 	return nil
 }

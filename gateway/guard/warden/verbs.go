@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/gateway/guard"
@@ -23,27 +24,69 @@ type opens interface {
 // the answer goes out.
 func (l *loop) order(ctx context.Context, c call) outcome {
 	p, err := argument[guard.Policy](c)
+	if err == nil {
+		err = l.keepPorts(&p, func(guard.Port) bool { return c.peer.uid != l.operator })
+	}
 	if err != nil {
 		return fail(err)
 	}
+	return l.enact(ctx, c, p)
+}
+
+// revise is an order of who does not know on which networks receivers listen:
+// of the ports in force those stay that have one of these numbers.
+func (l *loop) revise(ctx context.Context, c call) outcome {
+	r, err := argument[revision](c)
+	if err == nil {
+		err = l.keepPorts(&r.Policy, func(port guard.Port) bool {
+			return c.peer.uid != l.operator || slices.Contains(r.Ports, port.Port)
+		})
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return l.enact(ctx, c, r.Policy)
+}
+
+// enact puts a policy in the place of the one in force, unless it guards less
+// and is not an operator's.
+func (l *loop) enact(ctx context.Context, c call, p guard.Policy) outcome {
 	if l.policy != nil && l.deciding != nil && l.policy.Equal(p) {
 		l.look(ctx)
-		return fail(l.trouble)
+		return outcome{body: change{}, err: l.trouble}
+	}
+	what := l.lessThanNow(p)
+	if err := l.permit(c, p, what); err != nil {
+		return l.refuse(c, err)
 	}
 	// What is isolated now is nowhere to be found here, until it is given back.
 	next, err := l.startDeciding(ctx, p, l.annex != nil)
 	if err != nil {
-		l.log.Warn("guard: order refused", "uid", c.peer.uid, "pid", c.peer.pid, "error", err)
-		return fail(err)
+		return l.refuse(c, err)
 	}
-	l.stopDeciding()
+	if len(what) == 0 {
+		what = l.lessHere(p, next)
+	}
+	if err := l.permit(c, p, what); err != nil {
+		next.halt()
+		return l.refuse(c, err)
+	}
+	l.deciding.halt()
 	l.deciding = next
-	l.policy = &p
+	l.policy, l.unread = &p, false
 	l.scene.forget() // what the policy before held is held no more
 	l.log.Info("guard: policy ordered", "uid", c.peer.uid, "pid", c.peer.pid, "policy", p.String())
+	if len(what) > 0 {
+		l.log.Warn("guard: less is guarded by this order", "uid", c.peer.uid, "pid", c.peer.pid, "what", what)
+	}
 	kept := l.store.setPolicy(&p)
 	l.look(ctx)
-	return fail(errors.Join(kept, l.trouble))
+	return outcome{body: change{Weaker: what}, err: errors.Join(kept, l.trouble)}
+}
+
+func (l *loop) refuse(c call, err error) outcome {
+	l.log.Warn("guard: order refused", "uid", c.peer.uid, "pid", c.peer.pid, "error", err)
+	return fail(err)
 }
 
 // errBy refuses what nobody answers for.
@@ -59,10 +102,7 @@ func (b By) check() error {
 // reset lets what has tripped go on, after an operator looked at it. What is
 // still wrong trips again at once, and the answer says so.
 func (l *loop) reset(ctx context.Context, c call) outcome {
-	by, err := argument[By](c)
-	if err == nil {
-		err = by.check()
-	}
+	by, err := l.byOperator(c)
 	if err != nil {
 		return fail(err)
 	}
@@ -132,17 +172,14 @@ func (l *loop) fenceAnew(which map[int]bool) []error {
 
 // release takes every drop away and forgets the policy.
 func (l *loop) release(ctx context.Context, c call) outcome {
-	by, err := argument[By](c)
-	if err == nil {
-		err = by.check()
-	}
+	by, err := l.byOperator(c)
 	if err != nil {
 		return fail(err)
 	}
 	l.log.Warn("guard: released: nothing keeps these interfaces silent any more", "who", by.Who, "uid", c.peer.uid,
 		"reason", by.Reason, "interfaces", len(l.scene.fenced()))
 	l.stopDeciding()
-	l.scene, l.outside, l.policy, l.applied, l.trouble = newScene(), nil, nil, nil, nil
+	l.scene, l.outside, l.policy, l.applied, l.trouble, l.unread = newScene(), nil, nil, nil, nil, false
 	err = l.store.setPolicy(nil)
 	if l.fence != nil {
 		err = errors.Join(err, l.dismantle())
