@@ -31,7 +31,9 @@ func (i *Instance) confinement() []string {
 	if g.has(sandbox.Landlock) {
 		out = append(out, sandbox.Landlock)
 	}
-	out = append(out, sandbox.ResourceLimits)
+	if g.has(sandbox.ResourceLimits) {
+		out = append(out, sandbox.ResourceLimits)
+	}
 	if p.group != nil {
 		out = append(out, cgroupLayer)
 	}

@@ -79,6 +79,9 @@ func (p *process) Start(context.Context) error {
 func (p *process) command(stdout, stderr *os.File) (*exec.Cmd, *errand, error) {
 	h := p.host
 	cmd := exec.CommandContext(context.Background(), h.cfg.Shim[0], h.cfg.Shim[1:]...)
+	if h.cfg.Unconfined {
+		cmd = direct(p.name)
+	}
 	cmd.Env, cmd.Dir = p.environment(), "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr // standard input is /dev/null
 	cmd.SysProcAttr = p.ground.attributes()

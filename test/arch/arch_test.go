@@ -18,6 +18,7 @@ func rules() map[string]func(*arch.Tree) []string {
 	return map[string]func(*arch.Tree) []string{
 		"imports": arch.Imports, "fences": arch.Fences, "documents": arch.Documents, "names": arch.Names,
 		"sizes": arch.Sizes, "state": arch.State, "leftovers": arch.Leftovers, "modules": arch.Modules, "examples": arch.Examples,
+		"confined": arch.Confined,
 	}
 }
 
