@@ -95,7 +95,11 @@ func (g *Gateway) GuardReset(ctx context.Context, r console.GuardResetRequest) (
 	if err := g.noteFor(ctx, auditlog.Entry{What: auditlog.Reset, Object: "guard", Detail: r.Reason}); err != nil {
 		return console.Guard{}, err
 	}
-	if err := g.warden.Reset(ctx, warden.By{Who: console.WhoOf(ctx).String(), Reason: r.Reason}); err != nil {
+	err := g.warden.Reset(ctx, warden.By{Who: console.WhoOf(ctx).String(), Reason: r.Reason})
+	if needs, ok := errors.AsType[*warden.RootError](err); ok { // this node may be what tripped it
+		return console.Guard{}, console.Errorf(console.CodeNeedsRoot, "%v", needs)
+	}
+	if err != nil {
 		return console.Guard{}, console.Errorf(console.CodeRefused, "%v", err)
 	}
 	if _, err := g.warden.Audit(ctx); err != nil {

@@ -25,7 +25,7 @@ func guardCommand() *cobra.Command {
 	}
 	o.flags(cmd, "node to ask (default: all that run)")
 	cmd.PersistentFlags().StringVar(&o.warden, "warden", "", "`socket` of the warden, which is asked where the node does not run (default: where it usually is)")
-	cmd.AddCommand(guardStatusCommand(&o), guardAuditCommand(&o), guardTestCommand(&o), guardResetCommand(&o), guardReleaseCommand(&o))
+	cmd.AddCommand(guardStatusCommand(&o), guardAuditCommand(&o), guardTestCommand(&o), guardResetCommand(&o), guardReleaseCommand(&o), guardOrderCommand(&o))
 	return cmd
 }
 
@@ -128,10 +128,7 @@ func guardResetCommand(o *askOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			g, err := client.GuardReset(cmd.Context(), console.GuardResetRequest{Reason: reason})
-			if isAway(err) {
-				g, err = o.resetWarden(cmd.Context(), node, reason)
-			}
+			g, err := o.resetGuard(cmd.Context(), node, client, reason)
 			if err != nil {
 				return fmt.Errorf("node %s: %w", node, err)
 			}

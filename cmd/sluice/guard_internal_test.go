@@ -78,20 +78,10 @@ func TestAWardenWhoseNodeDoesNotRunIsAsked(t *testing.T) {
 		return
 	}
 	lab.Cable(netlab.End{In: lab.Namespace("peer"), Name: "eth0"}, netlab.End{In: lab.Self(), Name: "mon0", Addrs: []netip.Prefix{}})
-	program := filepath.Join(t.TempDir(), "sluice")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	state, err := os.MkdirTemp("", "sl") //nolint:usetesting // a unix socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(state) })
+	program, state := program(t), shortDir(t)
 	runWarden(t, program, state)
 	o := askOptions{state: state}
-	err = o.withWarden(t.Context(), "gw", func(ctx context.Context, c *warden.Client) error {
+	err := o.withWarden(t.Context(), "gw", func(ctx context.Context, c *warden.Client) error {
 		return c.Order(ctx, guard.Policy{Node: "gw", Monitoring: []string{"mon0"}})
 	})
 	if err != nil {
@@ -114,8 +104,30 @@ func TestAWardenWhoseNodeDoesNotRunIsAsked(t *testing.T) {
 	runs(false, []string{"reset", "CR-1", "release", "CR-2"}, "audit", "show")
 }
 
+// program builds this command as it is delivered.
+func program(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sluice")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sl") //nolint:usetesting // a unix socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // runWarden runs a warden for node gw in this network namespace, until the test ends.
-func runWarden(t *testing.T, program, state string) {
+func runWarden(t *testing.T, program, state string, more ...string) {
 	t.Helper()
 	socket := gateway.WardenSocket(state, "gw")
 	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
@@ -123,7 +135,8 @@ func runWarden(t *testing.T, program, state string) {
 	}
 	var log strings.Builder
 	ctx, stop := context.WithCancel(t.Context())
-	w := exec.CommandContext(ctx, program, warden.Verb, "--socket", socket, "--state", filepath.Dir(socket), "--node", "gw")
+	args := append([]string{warden.Verb, "--socket", socket, "--state", filepath.Dir(socket), "--node", "gw"}, more...)
+	w := exec.CommandContext(ctx, program, args...)
 	w.Stderr = &log
 	w.Cancel = func() error { return w.Process.Signal(os.Interrupt) }
 	if err := w.Start(); err != nil {

@@ -41,6 +41,12 @@ func runCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, o) },
 	}
+	o.flags(cmd)
+	return cmd
+}
+
+// flags adds the words of run to a command.
+func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "configuration directory (default: the built-in quickstart)")
 	f.StringVar(&o.node, "node", "", "node to run (default: the only one, or the one named like this machine)")
@@ -50,7 +56,6 @@ func runCommand() *cobra.Command {
 	f.StringVar(&o.logLevel, "log-level", "info", "least level logged: debug, info, warn or error")
 	f.StringVar(&o.warden, "warden", "", "socket of the guard's warden (default: below the state directory; a node that is started as root starts it)")
 	f.BoolVar(&o.allNodes, "all-nodes", false, "run all nodes of the configuration in this process, to try it out")
-	return cmd
 }
 
 func run(cmd *cobra.Command, o runOptions) error {

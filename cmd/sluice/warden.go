@@ -167,6 +167,30 @@ func (o *askOptions) noted(node, what, reason string) (who auditlog.Who, err err
 	return who, errors.Join(err, log.Close())
 }
 
+// resetGuard lets the node reset a trip. A warden that does not serve root listens to root alone, because what was taken
+// over could be the node: it writes down who resets it then, and root asks the warden.
+func (o *askOptions) resetGuard(ctx context.Context, node string, client console.Client, reason string) (console.Guard, error) {
+	g, err := client.GuardReset(ctx, console.GuardResetRequest{Reason: reason})
+	if isAway(err) {
+		return o.resetWarden(ctx, node, reason)
+	}
+	refused, ok := errors.AsType[*console.Error](err)
+	if !ok || refused.Code != console.CodeNeedsRoot || os.Geteuid() != 0 {
+		return g, err
+	}
+	err = o.withWarden(ctx, node, func(ctx context.Context, c *warden.Client) error {
+		return c.Reset(ctx, warden.By{Who: auditlog.Peer(rootUID, int32(os.Getpid())).String(), Reason: reason})
+	})
+	if err != nil {
+		return g, err
+	}
+	report, err := client.GuardTest(ctx, console.GuardTestRequest{}) // what the node sees of it
+	return report.Guard, err
+}
+
+// rootUID is root's user id.
+const rootUID = 0
+
 // resetWarden resets a trip of a node that does not run.
 func (o *askOptions) resetWarden(ctx context.Context, node, reason string) (g console.Guard, err error) {
 	err = o.withWarden(ctx, node, func(ctx context.Context, c *warden.Client) error {

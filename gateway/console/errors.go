@@ -15,6 +15,7 @@ const (
 	CodeBadRequest = "bad-request" // what was asked for makes no sense
 	CodeNotNow     = "not-now"     // the link does not run, or another test does
 	CodeRefused    = "refused"     // understood, and not done: the text says why
+	CodeNeedsRoot  = "needs-root"  // noted, and not done: root does it without this node
 	CodeInternal   = "internal"
 )
 
@@ -64,6 +65,8 @@ func (e *Error) status() int {
 		return http.StatusBadRequest
 	case CodeNotNow:
 		return http.StatusConflict
+	case CodeNeedsRoot:
+		return http.StatusForbidden
 	case CodeRefused:
 		return http.StatusUnprocessableEntity
 	default:
