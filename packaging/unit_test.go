@@ -152,7 +152,8 @@ func TestWhatUnitsMustSet(t *testing.T) {
 		},
 		"sluice.service": {
 			"Restart": "on-failure", "Delegate": "yes", "LimitNOFILE": "65536", "OOMPolicy": "continue",
-			"ExecStartPre": "/usr/bin/sluice validate --config /etc/sluice/conf.d",
+			"ExecStartPre": "/usr/bin/sluice validate --config /etc/sluice/conf.d " +
+				"+/usr/bin/sluice guard order --config /etc/sluice/conf.d --state /var/lib/sluice --warden /run/sluice/guard.sock $SLUICE_RUN",
 			// Without AF_PACKET also inside the user namespaces of plugins.
 			"RestrictAddressFamilies": "AF_UNIX AF_NETLINK AF_INET AF_INET6",
 		},
