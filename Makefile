@@ -77,6 +77,11 @@ bench-diode: ## measure the one-way link alone beside udpcast, as root; QUICK=1 
 	@test/bench/diode/prepare.sh
 	go run ./test/bench/diode
 
+.PHONY: bench-guard
+bench-guard: build ## measure what guard and sandbox cost, with them and without, as root; QUICK=1 and UPDATE=1 as with bench
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/bench/ ./test/bench ./test/bench/diode ./test/bench/barriers
+	bin/bench/barriers
+
 .PHONY: guard-matrix
 guard-matrix: ## show what leaves a guarded interface under which defence, as root; QUICK=1 tries monitoring points only
 	@tools/prepare.sh

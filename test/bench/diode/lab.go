@@ -9,12 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/test/bench/stage"
 	"github.com/sluice-gateway/sluice/test/netlab"
 )
 
@@ -43,7 +42,7 @@ func wirePath() path {
 // lab is where the contestants are measured.
 type lab struct {
 	options
-	host           *host
+	host           testing.TB
 	out            io.Writer
 	self           string // this program
 	dir            string // payload and output, on a tmpfs
@@ -58,58 +57,10 @@ type lab struct {
 	direct, forked path
 }
 
-// host lets a program use netlab, which is made for tests: it keeps what is to be cleaned up, and turns a fatal error
-// into one of the program.
-type host struct {
-	testing.TB
-	ctx      context.Context // what testing.TB hands out
-	out      io.Writer
-	cleanups []func()
-	err      error
-}
-
-func (h *host) Helper()                  {}
-func (h *host) Name() string             { return "bench-diode" }
-func (h *host) Context() context.Context { return h.ctx }
-func (h *host) Cleanup(f func())         { h.cleanups = append(h.cleanups, f) }
-func (h *host) Log(args ...any)          { fmt.Fprintln(h.out, args...) }
-func (h *host) Logf(format string, args ...any) {
-	fmt.Fprintf(h.out, format+"\n", args...)
-}
-
-func (h *host) Errorf(format string, args ...any) {
-	h.err = errors.Join(h.err, fmt.Errorf(format, args...))
-}
-
-// Fatalf ends the goroutine that run has started.
-func (h *host) Fatalf(format string, args ...any) {
-	h.Errorf(format, args...)
-	runtime.Goexit()
-}
-
-func (h *host) Fatal(args ...any) { h.Fatalf("%s", fmt.Sprint(args...)) }
-func (h *host) Skip(args ...any)  { h.Fatal(args...) }
-
-// run calls f, then cleans up, last first, and returns every error.
-func (h *host) run(f func() error) error {
-	done := make(chan struct{})
-	var err error
-	go func() {
-		defer close(done)
-		err = f()
-	}()
-	<-done
-	for _, cleanup := range slices.Backward(h.cleanups) {
-		cleanup()
-	}
-	return errors.Join(err, h.err)
-}
-
 // inLab builds the lab, calls f, and removes the lab whatever happens.
 func inLab(ctx context.Context, o options, out io.Writer, f func(*lab) error) error {
-	h := &host{ctx: ctx, out: out}
-	return h.run(func() error {
-		l := &lab{options: o, host: h, out: out, probed: map[string]bool{}, rates: map[string]uint64{}, direct: directPath(), forked: wirePath()}
+	return stage.Run(ctx, "bench-diode", out, func(tb testing.TB) error {
+		l := &lab{options: o, host: tb, out: out, probed: map[string]bool{}, rates: map[string]uint64{}, direct: directPath(), forked: wirePath()}
 		if err := l.files(); err != nil {
 			return err
 		}

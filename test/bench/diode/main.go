@@ -62,7 +62,7 @@ type options struct {
 	rate           uint64 // bits per second on the wire; 0: found by trial
 	seed           uint64
 	only           string
-	gro            bool
+	gro, fenced    bool
 	profiles       string
 	peerSend       string // command lines of a further contestant
 	peerReceive    string
@@ -96,6 +96,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the payload")
 	f.StringVar(&o.only, "only", "", "measure only rows whose name contains one of these words, separated by commas")
 	f.BoolVar(&o.gro, "gro", true, "generic receive offload on the receiving interface, as real cards have")
+	f.BoolVar(&o.fenced, "fenced", false, "measure the link alone, alternately with the guard's fence at both ends and without; each run is a line "+fencedPrefix+"{…}")
 	f.StringVar(&o.profiles, "profiles", "", "directory for CPU profiles of both ends of the link")
 	f.StringVar(&o.peerSend, "peer-send", "", "command line of a further contestant's sender, which reads standard input; {to}, {mtu} are replaced")
 	f.StringVar(&o.peerReceive, "peer-receive", "", "command line of its receiver, which writes standard output; {at}, {mtu} are replaced")
@@ -144,6 +145,9 @@ func bench(ctx context.Context, o options, out io.Writer) error {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, o.deadline)
 		defer cancel()
+	}
+	if o.fenced {
+		return inLab(ctx, o, out, func(l *lab) error { return l.measureFenced(ctx) })
 	}
 	r := &report{setup: setup(ctx, o)}
 	fmt.Fprintln(out, strings.Join(r.setup, "\n"))
