@@ -149,6 +149,7 @@ func TestInstallBootAndRemove(t *testing.T) {
 	m.arrives(p, "first")
 	t.Run("privileges", func(t *testing.T) { privileges(t, m) })
 	t.Run("silence", func(t *testing.T) { silence(t, m, p) })
+	t.Run("weakened", func(t *testing.T) { weakened(t, m, p) })
 	t.Run("guard killed", func(t *testing.T) { guardKilled(t, m, p) })
 	t.Run("guard stopped", func(t *testing.T) { guardStopped(t, m, p) })
 	t.Run("core killed", func(t *testing.T) { coreKilled(t, m, p) })
