@@ -40,7 +40,14 @@
 // It holds CAP_NET_ADMIN and CAP_BPF; CAP_NET_RAW, and CAP_SYS_ADMIN when it
 // may isolate, are raised on one thread for the moment that needs them.
 //
+// The core's user may order what guards the same or more; what guards less, a
+// release and a reset are root's (SO_PEERCRED), because the core parses what
+// comes from networks and may be taken over:
+//
+//	order ─> weaker than the policy in force? ─┬─ no          ─> enforced
+//	          by its words, and by what would  ├─ yes, root   ─> enforced, warned
+//	          stand before interfaces here     └─ yes, others ─> WeakerError
+//
 // It must not carry records, listen on the network, or do for a client what
-// the policy does not say: a client can order a stricter or another policy,
-// but every order is written to the log with who gave it.
+// the policy does not say. Every order is written to the log with who gave it.
 package warden
