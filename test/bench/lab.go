@@ -29,7 +29,9 @@ type lab struct {
 	keyFile  string
 	rsyslogd string // empty: not installed
 	frames   *load.Frames
-	count    int // sides started so far
+	count    int    // sides started so far
+	guard    *side  // the warden's process; nil without root
+	warden   string // its socket
 }
 
 func newLab(o options) (*lab, error) {
@@ -72,7 +74,12 @@ func (l *lab) checkPrograms() error {
 	return nil
 }
 
-func (l *lab) close() { _ = os.RemoveAll(l.root) }
+func (l *lab) close() {
+	if l.guard != nil {
+		_ = l.guard.stop() // it has nothing to say that a round would not have said
+	}
+	_ = os.RemoveAll(l.root)
+}
 
 // place makes a fresh directory for a side.
 func (l *lab) place() (string, error) {

@@ -65,7 +65,7 @@ func (c *conditions) all() []string {
 
 func privilege() string {
 	if os.Geteuid() == 0 {
-		return "root"
+		return "root, in a network namespace of its own; the nodes keep what docs/guard.md says and get their buffers from a warden"
 	}
 	return "none"
 }

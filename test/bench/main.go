@@ -21,9 +21,16 @@ const quickLimit = 40 * time.Second
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
-	if len(os.Args) > 1 && os.Args[1] == generateVerb {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == generateVerb:
 		err = generate(ctx, os.Args[2:], os.Stdin, os.Stdout)
-	} else {
+	case len(os.Args) > 1 && os.Args[1] == apartVerb:
+		if err = settle(ctx); err == nil {
+			err = bench(ctx, os.Args[2:], os.Stdout)
+		}
+	case wardens():
+		err = apart(ctx, os.Args[1:])
+	default:
 		err = bench(ctx, os.Args[1:], os.Stdout)
 	}
 	stop()
@@ -107,6 +114,11 @@ func bench(ctx context.Context, args []string, out io.Writer) error {
 	defer l.close()
 	if err := l.checkPrograms(); err != nil {
 		return err
+	}
+	if wardens() {
+		if err := l.startWarden(ctx); err != nil {
+			return err
+		}
 	}
 	r := &report{setup: setup(ctx, o, l)}
 	fmt.Fprint(out, r.setup.text())

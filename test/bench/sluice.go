@@ -124,9 +124,13 @@ func startSluice(ctx context.Context, l *lab) (*side, error) {
 	if err := provision(l, near, far); err != nil {
 		return nil, err
 	}
+	var more []string
+	if l.warden != "" {
+		more = []string{"--warden", l.warden}
+	}
 	for _, x := range []struct{ node, state string }{{nearNode, near}, {farNode, far}} {
-		err := s.start(ctx, x.node+"-core", filepath.Join(l.bin, "sluice"), "run", "--config", conf, "--node", x.node, "--state", x.state, "--plugins", l.bin)
-		if err != nil {
+		args := append([]string{"run", "--config", conf, "--node", x.node, "--state", x.state, "--plugins", l.bin}, more...)
+		if err := s.start(ctx, x.node+"-core", filepath.Join(l.bin, "sluice"), args...); err != nil {
 			return nil, s.abandon(err)
 		}
 	}
