@@ -50,16 +50,16 @@ func orderGuard(cmd *cobra.Command, ask *askOptions, o runOptions) error {
 	if err := onlyRootWrites(o.config); err != nil && os.Geteuid() == 0 {
 		return fmt.Errorf("guard order: %w: who may write there could have less guarded", err)
 	}
-	policy, ports, problems := policyOf(o)
-	if problems != nil {
-		return problems(cmd)
+	policy, ports, err := policyOf(cmd, o)
+	if err != nil {
+		return err
 	}
 	where := askOptions{state: o.state, warden: o.warden}
 	if where.state == "" {
 		where.state = systemState
 	}
 	out := ordered{Node: policy.Node, Policy: policy.String(), Weaker: []string{}}
-	err := where.withWarden(cmd.Context(), policy.Node, func(ctx context.Context, c *warden.Client) error {
+	err = where.withWarden(cmd.Context(), policy.Node, func(ctx context.Context, c *warden.Client) error {
 		weaker, err := c.Revise(ctx, policy, ports)
 		out.Weaker = append(out.Weaker, weaker...)
 		return err
@@ -71,17 +71,17 @@ func orderGuard(cmd *cobra.Command, ask *askOptions, o runOptions) error {
 }
 
 // policyOf reads the policy of one node, and on which ports its receivers listen. Their networks only plugins know.
-func policyOf(o runOptions) (policy guard.Policy, ports []uint16, problem func(*cobra.Command) error) {
+func policyOf(cmd *cobra.Command, o runOptions) (policy guard.Policy, ports []uint16, err error) {
 	cfg, problems := loadConfig(o.config)
 	if cfg == nil || problems.HasErrors() {
-		return policy, nil, func(cmd *cobra.Command) error { return showAll(cmd, problems) }
+		return policy, nil, showAll(cmd, problems)
 	}
 	nodes, err := chooseNodes(cfg, o)
 	if err == nil && len(nodes) != 1 {
 		err = fmt.Errorf("a warden guards for one node: say which with --node: %s", strings.Join(nodes, ", "))
 	}
 	if err != nil {
-		return policy, nil, func(*cobra.Command) error { return err }
+		return policy, nil, err
 	}
 	for _, r := range cfg.For(nodes[0]).Receivers {
 		ports = append(ports, r.Port)

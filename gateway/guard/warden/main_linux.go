@@ -70,16 +70,14 @@ func Main(ctx context.Context, args []string, stderr io.Writer) int {
 // errPlaces refuses a command line that says too little.
 var errPlaces = errors.New("guard: warden: --socket and --state are needed")
 
+// parse reads the command line. What is wrong with it is printed.
 func parse(args []string, stderr io.Writer) (s settings, away bool, err error) {
 	flags := flag.NewFlagSet(Verb, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.socket, "socket", "", "where it answers")
 	flags.StringVar(&s.state, "state", "", "its state directory")
 	flags.StringVar(&s.node, "node", "", "the node's name")
-	flags.Func("uid", "who may talk to it, beside user 0: a number, or a user's name", func(v string) (err error) {
-		s.uid, err = uidOf(v)
-		return err
-	})
+	user := flags.String("uid", "0", "who may talk to it, beside user 0: a number, or a user's name")
 	flags.BoolVar(&s.isolate, "isolate", false, "monitoring points may have a namespace of their own, which takes CAP_SYS_ADMIN")
 	flags.BoolVar(&s.reduced, reducedFlag, false, "it has given its other privileges away already")
 	flags.BoolVar(&away, "detach", false, "start another process that does it, and end")
@@ -90,7 +88,10 @@ func parse(args []string, stderr io.Writer) (s settings, away bool, err error) {
 		fmt.Fprintln(stderr, errPlaces)
 		return s, false, errPlaces
 	}
-	return s, away, nil
+	if s.uid, err = uidOf(*user); err != nil {
+		fmt.Fprintln(stderr, "guard: warden: --uid:", err)
+	}
+	return s, away, err
 }
 
 // uidOf takes a number, or a name, because a unit knows its users by name.

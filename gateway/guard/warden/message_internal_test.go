@@ -3,6 +3,7 @@ package warden
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -32,6 +33,20 @@ func TestMessageTravels(t *testing.T) {
 	}
 	if back, ok := errors.AsType[*guard.RefusedError](error(got.Err)); !ok || *back != *refused {
 		t.Errorf("the type of the error is lost: %v", got.Err)
+	}
+}
+
+func TestRefusalsKeepTheirTypes(t *testing.T) {
+	weaker := &WeakerError{What: []string{"nothing would stand before mon0 any more"}, Node: "gw"}
+	root := &RootError{Verb: verbReset, UID: 998}
+	for _, sent := range []error{weaker, root} {
+		got, err := readMessage(bytes.NewReader(framed(t, message{ID: 7, Verb: verbOrder, Err: travelling(fmt.Errorf("x: %w", sent))})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Err.Error() != "x: "+sent.Error() || !reflect.DeepEqual(got.Err.Unwrap(), sent) {
+			t.Errorf("%v came back as %v", sent, got.Err)
+		}
 	}
 }
 
@@ -82,6 +97,7 @@ func FuzzArgument(f *testing.F) {
 	f.Add([]byte(`{"who":"a","reason":"b"}`))
 	f.Fuzz(func(_ *testing.T, body []byte) {
 		_, _ = argument[guard.Policy](call{verb: verbOrder, body: body})
+		_, _ = argument[revision](call{verb: verbRevise, body: body})
 		_, _ = argument[By](call{verb: verbReset, body: body})
 		_, _ = argument[guard.PacketQuery](call{verb: verbPacket, body: body})
 	})
