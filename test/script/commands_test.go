@@ -69,7 +69,7 @@ func documentedCommands(t *testing.T, root string) map[string]string {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || d.Name() == "bin" || d.Name() == "var") {
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || slices.Contains([]string{"bin", "var", "dist"}, d.Name())) {
 			return filepath.SkipDir
 		}
 		if filepath.Ext(path) != ".md" {
