@@ -59,8 +59,8 @@ func (l *loop) enact(ctx context.Context, c call, p guard.Policy) outcome {
 	if err := l.permit(c, p, what); err != nil {
 		return l.refuse(c, err)
 	}
-	// What is isolated now is nowhere to be found here, until it is given back.
-	next, err := l.startDeciding(ctx, p, l.annex != nil)
+	// What is isolated now and is not to be is nowhere to be found here, until it is given back.
+	next, err := l.startDeciding(ctx, p, l.annex != nil && !p.Isolate)
 	if err != nil {
 		return l.refuse(c, err)
 	}
