@@ -55,6 +55,9 @@ func (p *Parent) New(name string, l Limits) (*Group, error) {
 	name = clean(name) + "-" + hex.EncodeToString(random[:])
 	g := &Group{}
 	for _, at := range p.places {
+		if at.version == 1 && len(settings(at, l)) == 0 {
+			continue // to be in a group without a limit is not free: the scheduler weighs it apart
+		}
 		if err := g.add(at, name, l); err != nil {
 			return nil, errors.Join(err, g.Close())
 		}
