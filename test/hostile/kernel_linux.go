@@ -70,7 +70,7 @@ func userFault(Place) error {
 	const userModeOnly = 1 // UFFD_USER_MODE_ONLY
 	fd, err := call(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|userModeOnly)
 	if err == nil {
-		_ = unix.Close(int(fd)) //nolint:gosec // a descriptor
+		_ = unix.Close(int(fd))
 	}
 	return err
 }

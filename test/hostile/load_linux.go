@@ -316,7 +316,7 @@ func sendGarbage(ctx context.Context) error {
 		return err
 	}
 	for i := 0; ctx.Err() == nil; i++ {
-		if _, err := unix.Write(int(control), []byte{0xff, byte(i), 0xff}); err != nil { //nolint:gosec // a descriptor
+		if _, err := unix.Write(int(control), []byte{0xff, byte(i), 0xff}); err != nil {
 			return fmt.Errorf("after %d messages: %w", i, err)
 		}
 	}

@@ -66,7 +66,7 @@ func queueSignal(p Place) error {
 // ownerOfSignals makes the core the one who is sent a signal when something can be read (fcntl(2), F_SETOWN).
 func ownerOfSignals(p Place) error {
 	return ours(unix.SOCK_STREAM, func(fd int) error {
-		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, p.Core) //nolint:gosec // a descriptor
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, p.Core)
 		return err
 	})
 }

@@ -126,7 +126,7 @@ func furnish(t *testing.T, base string) hostile.Place {
 
 func write(t *testing.T, path string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte("not for plugins\n"), 0o644); err != nil { //nolint:gosec // on purpose
+	if err := os.WriteFile(path, []byte("not for plugins\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -138,7 +138,7 @@ func serveStream(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(path, 0o777); err != nil { //nolint:gosec // on purpose
+	if err := os.Chmod(path, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -162,7 +162,7 @@ func serveDatagrams(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	if name[0] == '/' {
-		if err := os.Chmod(name, 0o777); err != nil { //nolint:gosec // on purpose
+		if err := os.Chmod(name, 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -195,7 +195,7 @@ func (k *linuxKernel) setChain(c setChain) error {
 		a.String(unix.NFTA_CHAIN_NAME, name)
 		nested(a, unix.NFTA_CHAIN_HOOK, func(a *netlink.AttributeEncoder) {
 			a.Uint32(unix.NFTA_HOOK_HOOKNUM, c.spot.dir.hook())
-			a.Uint32(unix.NFTA_HOOK_PRIORITY, uint32(early)) //nolint:gosec // the bits count
+			a.Uint32(unix.NFTA_HOOK_PRIORITY, uint32(early))
 			a.String(unix.NFTA_HOOK_DEV, c.device)
 		})
 		a.Uint32(unix.NFTA_CHAIN_POLICY, policyDrop)
@@ -211,7 +211,7 @@ func (k *linuxKernel) setInput(c setInput) error {
 		a.String(unix.NFTA_CHAIN_NAME, inputChain)
 		nested(a, unix.NFTA_CHAIN_HOOK, func(a *netlink.AttributeEncoder) {
 			a.Uint32(unix.NFTA_HOOK_HOOKNUM, hookInetInput)
-			a.Uint32(unix.NFTA_HOOK_PRIORITY, uint32(raw)) //nolint:gosec // the bits count
+			a.Uint32(unix.NFTA_HOOK_PRIORITY, uint32(raw))
 		})
 		a.Uint32(unix.NFTA_CHAIN_POLICY, policyAccept)
 		a.String(unix.NFTA_CHAIN_TYPE, "filter")

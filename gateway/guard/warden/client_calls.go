@@ -23,7 +23,7 @@ var (
 // may order; the policy before stays in force then. Ports in force stay
 // dropped as well, unless root orders.
 func (c *Client) Order(ctx context.Context, p guard.Policy) error {
-	if _, err := c.call(ctx, callWithin, verbOrder, p, nil); err != nil {
+	if _, err := c.call(ctx, verbOrder, p, nil); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -43,7 +43,7 @@ func (c *Client) Revise(ctx context.Context, p guard.Policy, ports []uint16) (we
 // Reset lets what has tripped go on. It returns an error that names what trips
 // again at once, and a *RootError for who is not root.
 func (c *Client) Reset(ctx context.Context, by By) error {
-	_, err := c.call(ctx, callWithin, verbReset, by, nil)
+	_, err := c.call(ctx, verbReset, by, nil)
 	return err
 }
 
@@ -54,7 +54,7 @@ func (c *Client) Release(ctx context.Context, by By) error {
 	c.mu.Lock()
 	c.policy = nil
 	c.mu.Unlock()
-	_, err := c.call(ctx, callWithin, verbRelease, by, nil)
+	_, err := c.call(ctx, verbRelease, by, nil)
 	return err
 }
 
@@ -81,7 +81,7 @@ func (c *Client) Test(ctx context.Context) (Report, error) {
 
 func ask[T any](ctx context.Context, c *Client, verb string, body any) (T, error) {
 	var out T
-	r, err := c.call(ctx, callWithin, verb, body, nil)
+	r, err := c.call(ctx, verb, body, nil)
 	if err != nil {
 		return out, err
 	}
@@ -102,7 +102,7 @@ func (c *Client) Look(ctx context.Context, index int, name string) (*os.File, er
 }
 
 func (c *Client) socketFor(ctx context.Context, verb string, q any) (*os.File, error) {
-	r, err := c.call(ctx, callWithin, verb, q, nil)
+	r, err := c.call(ctx, verb, q, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +117,6 @@ func (c *Client) ForceBuffer(ctx context.Context, conn syscall.Conn, bytes int) 
 	if conn == nil {
 		return errors.New("guard: warden: no socket whose buffer could grow")
 	}
-	_, err := c.call(ctx, callWithin, verbBuffer, bufferQuery{Bytes: bytes}, conn)
+	_, err := c.call(ctx, verbBuffer, bufferQuery{Bytes: bytes}, conn)
 	return err
 }

@@ -25,7 +25,7 @@ func (l *loop) look(ctx context.Context) {
 		l.publish(fence.Findings{}, l.trouble)
 		return
 	}
-	found, err := l.enforce(ctx)
+	found, err := l.enforce()
 	if err != nil {
 		l.complain(err)
 	} else {
@@ -41,7 +41,7 @@ func (l *loop) see(inside []guard.Decision) {
 
 // enforce is a whole look: the fence is there, everything that belongs into a
 // namespace of its own is there, and everything stands.
-func (l *loop) enforce(ctx context.Context) (fence.Findings, error) {
+func (l *loop) enforce() (fence.Findings, error) {
 	if err := l.raise(); err != nil {
 		return fence.Findings{}, err
 	}

@@ -81,6 +81,6 @@ func askAsCore() int {
 		fmt.Printf("%T: %v\n", errors.Unwrap(err), err)
 	}
 	stop()
-	<-done
+	_ = <-done // ends with its context
 	return 0
 }

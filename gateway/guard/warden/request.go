@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"syscall"
-	"time"
 )
 
 // deliver hands an answer to who waits for it.
@@ -24,8 +23,8 @@ func (c *Client) deliver(r reply) {
 
 // call sends a request, as soon as there is a connection, and waits for the
 // answer. The file of the answer is the caller's.
-func (c *Client) call(ctx context.Context, within time.Duration, verb string, body any, file syscall.Conn) (reply, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("%w: no answer to %q within %s", ErrAway, verb, within))
+func (c *Client) call(ctx context.Context, verb string, body any, file syscall.Conn) (reply, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, callWithin, fmt.Errorf("%w: no answer to %q within %s", ErrAway, verb, callWithin))
 	defer cancel()
 	cn, err := c.reach(ctx)
 	if err != nil {
