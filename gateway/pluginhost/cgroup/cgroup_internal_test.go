@@ -263,3 +263,16 @@ func TestGroup(t *testing.T) {
 		t.Error("killed without a way to")
 	}
 }
+
+// TestNothingToLimit: where a controller of version 1 has no limit to keep, no group is made.
+func TestNothingToLimit(t *testing.T) {
+	root := t.TempDir()
+	p := &Parent{places: []place{{dir: root, version: 1, controllers: []string{cpu}}}}
+	g, err := p.New("x", Limits{PIDs: 7})
+	if err != nil || len(g.dirs) != 0 {
+		t.Fatalf("%v, %v", g, err)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
