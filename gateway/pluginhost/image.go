@@ -56,8 +56,7 @@ func sealed(mem *os.File, src io.Reader) (*image, error) {
 	if n > maxBinary {
 		return nil, fmt.Errorf("larger than %d MiB", maxBinary>>20)
 	}
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(mem.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	if err := addSeals(mem); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	if err := checkMachine(mem); err != nil {
@@ -68,6 +67,22 @@ func sealed(mem *os.File, src io.Reader) (*image, error) {
 		return nil, fmt.Errorf("hash: %w", err)
 	}
 	return &image{file: mem, sha256: hex.EncodeToString(hash.Sum(nil))}, nil
+}
+
+// sealTries bounds how often a seal is tried (ours: each try that fails has waited some 150 ms in the kernel).
+const sealTries = 10
+
+// addSeals forbids every change. The kernel refuses for a moment, with EBUSY, while it still holds pages that were just
+// written: on a busy machine longer than it waits itself (mm/memfd.c, memfd_wait_for_pins).
+func addSeals(mem *os.File) error {
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	var err error
+	for range sealTries {
+		if _, err = unix.FcntlInt(mem.Fd(), unix.F_ADD_SEALS, seals); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+	}
+	return err
 }
 
 // memfd asks for an executable memory file. Kernels before 6.3 do not know the flag and always make one.
