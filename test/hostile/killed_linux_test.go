@@ -71,7 +71,7 @@ func TestCoreKilled(t *testing.T) {
 
 // ends waits for a process that is not ours to wait for (pidfd_open(2): it becomes readable).
 func ends(fd int) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for end := time.Now().Add(deadline); time.Now().Before(end); runtime.Gosched() {
 		if n, err := unix.Poll(fds, 1000); err == nil && n > 0 {
 			return true

@@ -92,7 +92,7 @@ func executeAsImage(p Place) error {
 
 // replaceAt puts a descriptor in the place of another, which restore puts back.
 func replaceAt(fd, at int) (restore func(), err error) {
-	old, err := unix.FcntlInt(uintptr(at), unix.F_DUPFD_CLOEXEC, 0) //nolint:gosec // a descriptor
+	old, err := unix.FcntlInt(uintptr(at), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil && !errors.Is(err, unix.EBADF) {
 		return nil, errors.Join(errImpossible, err)
 	}
@@ -119,8 +119,8 @@ func mapWritten(p Place) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()                                                                                   //nolint:errcheck // only read
-	b, err := unix.Mmap(int(f.Fd()), 0, len(script), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE) //nolint:gosec // a descriptor
+	defer f.Close() //nolint:errcheck // only read
+	b, err := unix.Mmap(int(f.Fd()), 0, len(script), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE)
 	if err == nil {
 		_ = unix.Munmap(b)
 	}

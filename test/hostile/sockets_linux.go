@@ -115,7 +115,7 @@ func namespaceOfControl(Place) error {
 	}
 	fd, err := call(unix.SYS_IOCTL, control, unix.SIOCGSKNS)
 	if err == nil {
-		_ = unix.Close(int(fd)) //nolint:gosec // a descriptor
+		_ = unix.Close(int(fd))
 	}
 	return err
 }

@@ -81,6 +81,8 @@ func askAsCore() int {
 		fmt.Printf("%T: %v\n", errors.Unwrap(err), err)
 	}
 	stop()
-	_ = <-done // ends with its context
+	if err := <-done; err != nil {
+		fmt.Println(err)
+	}
 	return 0
 }

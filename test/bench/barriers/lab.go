@@ -45,6 +45,7 @@ type place struct {
 }
 
 func newLab(tb testing.TB, o options, root string) (*lab, error) {
+	tb.Helper()
 	n := netlab.New(tb)
 	l := &lab{
 		options: o, root: root, endpoint: n.Namespace("endpoint"), frames: load.NewFrames(o.seed),

@@ -120,7 +120,10 @@ func bench(ctx context.Context, args []string, out io.Writer) error {
 	}
 	r := newReport(o)
 	fmt.Fprintln(out, r.head())
-	err = stage.Run(ctx, "bench-guard", out, func(tb testing.TB) error { return measure(ctx, tb, o, r, out) })
+	err = stage.Run(ctx, "bench-guard", out, func(tb testing.TB) error {
+		tb.Helper()
+		return measure(ctx, tb, o, r, out)
+	})
 	if err != nil {
 		return err
 	}
@@ -137,6 +140,7 @@ func bench(ctx context.Context, args []string, out io.Writer) error {
 
 // measure runs what was asked for, the shortest first, so that a quick run has all of it.
 func measure(ctx context.Context, tb testing.TB, o options, r *report, out io.Writer) error {
+	tb.Helper()
 	root, err := os.MkdirTemp(o.dir, "slg")
 	if err != nil {
 		return err

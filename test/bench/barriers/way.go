@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,14 +37,15 @@ func (r round) cpuPerGB() float64 { return r.used.CPU.Seconds() / max(r.payload(
 func (r round) lost() float64     { return float64(r.arrived.Missing(r.sent)) }
 
 func (r round) String() string {
-	text := fmt.Sprintf("%.0f events/s, %.2f CPU s/GB, lost %.0f of %d, twice %d, altered %d",
+	var text strings.Builder
+	fmt.Fprintf(&text, "%.0f events/s, %.2f CPU s/GB, lost %.0f of %d, twice %d, altered %d",
 		r.rate(), r.cpuPerGB(), r.lost(), r.sent, r.arrived.Twice, r.arrived.Altered)
 	for _, p := range r.used.Each {
 		if p.CPU > 0 {
-			text += fmt.Sprintf(", %s %.2f s", p.Name, p.CPU.Seconds())
+			fmt.Fprintf(&text, ", %s %.2f s", p.Name, p.CPU.Seconds())
 		}
 	}
-	return text
+	return text.String()
 }
 
 // measure runs rounds of both sides alternately; which one begins changes from round to round.

@@ -60,6 +60,7 @@ type lab struct {
 // inLab builds the lab, calls f, and removes the lab whatever happens.
 func inLab(ctx context.Context, o options, out io.Writer, f func(*lab) error) error {
 	return stage.Run(ctx, "bench-diode", out, func(tb testing.TB) error {
+		tb.Helper()
 		l := &lab{options: o, host: tb, out: out, probed: map[string]bool{}, rates: map[string]uint64{}, direct: directPath(), forked: wirePath()}
 		if err := l.files(); err != nil {
 			return err
