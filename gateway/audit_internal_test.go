@@ -95,6 +95,21 @@ func TestTripsAndRestorationsAreWrittenDownOnce(t *testing.T) {
 	}
 }
 
+// What a person asks for is not done when nobody could find out later that it was done.
+func TestWhatCannotBeWrittenDownIsNotDone(t *testing.T) {
+	g := testGateway(t)
+	if err := g.noteFor(t.Context(), auditlog.Entry{What: auditlog.Resend}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := g.noteFor(t.Context(), auditlog.Entry{What: auditlog.Resend})
+	if err == nil || !strings.Contains(err.Error(), "it is not done") {
+		t.Error(err)
+	}
+}
+
 func TestADamagedMemoryOfWhatIsInForceIsRefused(t *testing.T) {
 	g := testGateway(t)
 	if err := os.WriteFile(filepath.Join(g.opts.nodeDir(), "in-force.json"), []byte("{"), 0o600); err != nil {
