@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +18,6 @@ import (
 	"github.com/sluice-gateway/sluice/diode/pairing"
 	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/gateway/console"
-	"github.com/sluice-gateway/sluice/internal/auditlog"
 )
 
 // wire carries datagrams to a port unless it is cut.
@@ -380,19 +378,6 @@ func TestWhatOnlyTheOtherSideCanDo(t *testing.T) {
 	if _, err := r.client("far").TestReport(t.Context(), "d"); err == nil || !strings.Contains(err.Error(), "run sluice diode test d on near") {
 		t.Errorf("report: %v", err)
 	}
-	stop()
-}
-
-// The head of the near side's audit log travels in its heartbeats.
-func TestTheFarSideHearsTheHeadOfTheNearLog(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	stop := r.run(t, r.text(""))
-	eventually(t, "the head", func() bool {
-		near, far := r.status(t, "near"), r.status(t, "far").Links[0]
-		var health struct{ Audit auditlog.Head }
-		return far.Receive != nil && json.Unmarshal(far.Receive.Health, &health) == nil && near.Audit.Seq > 0 && health.Audit == near.Audit
-	})
 	stop()
 }
 
